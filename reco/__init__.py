@@ -1,0 +1,1 @@
+"""Event reconstruction for liquid-argon time-projection chambers."""

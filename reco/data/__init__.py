@@ -1,0 +1,1 @@
+"""Ragged arrays, the typed products, truth and its labels."""

@@ -1,0 +1,1 @@
+"""Geant4 events in liquid argon."""

@@ -1,0 +1,1 @@
+"""The stages: typed products in, one new product out."""
