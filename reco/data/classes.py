@@ -1,4 +1,4 @@
-"""The classes of the field: semantic class of a voxel, identity of a particle, state of an event."""
+"""The classes of the field: semantic class of a voxel, identity of a particle, event status."""
 
 from enum import IntEnum
 

@@ -77,8 +77,10 @@ class Product:
                         f"{type(self).__name__}.{f.name}: its rows do not match the other "
                         f"columns of table {spec.table!r}"
                     )
-                values = data if values is data.values else data.like(values)
-            object.__setattr__(self, f.name, values)
+                data = data.like(values)
+            else:
+                data = values
+            object.__setattr__(self, f.name, data)
         if len({len(getattr(self, f.name)) for f in fields(self)}) > 1:
             raise InputError(f"{type(self).__name__}: columns hold different numbers of events")
 
@@ -86,7 +88,7 @@ class Product:
         """Number of events."""
         return len(getattr(self, fields(self)[0].name))
 
-    def event(self, i: int) -> Self:
+    def at(self, i: int) -> Self:
         """The product of event i alone (views, no copies)."""
         return type(self)(
             **{
@@ -106,9 +108,7 @@ class Product:
     @classmethod
     def concat(cls, products: Sequence[Self]) -> Self:
         """Join the events of several products (at least one), in order."""
-        return cls(
-            **{f.name: _concat([getattr(p, f.name) for p in products]) for f in fields(cls)}
-        )
+        return cls(**{f.name: _concat([getattr(p, f.name) for p in products]) for f in fields(cls)})
 
     @classmethod
     def empty(cls, n_events: int = 1) -> Self:

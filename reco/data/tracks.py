@@ -19,7 +19,7 @@ PROCESSES = (
     "other",
     "unknown",
 )
-"""What made a particle, reduced to what the label rules ask for; `unknown` where a file has none."""
+"""What made a particle, as far as the label rules ask for it; `unknown` where a file lacks it."""
 
 
 @dataclass(frozen=True)
