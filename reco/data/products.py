@@ -137,6 +137,21 @@ class Semantics(Product):
     scores: Ragged = column("voxels", "semantic_scores", shape=(5,), doc="sum to 1")
     semantic: Ragged = column("voxels", "semantic", "i1", doc="0 shower 1 track 2 Michel 3 δ 4 LE")
     features: Ragged = column("voxels", "features", "f2", shape=(-1,), internal=True)
+    point_score: Ragged = column(
+        "voxels", "point_score", "f2", doc="that a point of interest is near", internal=True
+    )
+    point_offset: Ragged = column(
+        "voxels", "point_offset", "f2", shape=(3,), unit="voxel", doc="to that point", internal=True
+    )
+    point_type: Ragged = column("voxels", "point_type", "i1", doc="of that point", internal=True)
+    affinity: Ragged = column(
+        "voxels",
+        "affinity",
+        "f2",
+        shape=(13,),
+        doc="that the neighbour at OFFSETS[:13] of ops.neighbours is of the same fragment",
+        internal=True,
+    )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,226 @@
+"""The native file: products as flat columns plus offsets in HDF5.
+
+A group per table (`voxels`, `particles`, ...), a dataset per scalar column or per array column,
+units and descriptions as attributes, and one `offsets` dataset per table with E + 1 rows. The
+`events` group has a row per event and no offsets. It is written under a temporary name and
+renamed when it is complete, so a file with the final name is always whole.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+
+from reco.data import products as catalogue
+from reco.data.product import EVENTS, Column, Product
+from reco.data.ragged import Array, Ragged
+from reco.errors import FormatError, RecoError
+
+FORMAT = "reco"
+VERSION = 1
+_ROWS_PER_CHUNK = 16384
+
+PRODUCTS: tuple[type[Product], ...] = tuple(
+    cls
+    for cls in vars(catalogue).values()
+    if isinstance(cls, type) and issubclass(cls, Product) and cls is not Product
+)
+"""Every product there is, in the order of the chain."""
+
+
+class Writer:
+    """Appends batches of products to a new file; the file appears when the block ends well.
+
+    path: the final name. provenance: JSON-able facts stored as an attribute. internal: also write
+    the columns that only a later stage needs. Raises RecoError when the folder is not writable.
+    """
+
+    def __init__(
+        self, path: str | Path, provenance: Mapping[str, Any], *, internal: bool = False
+    ) -> None:
+        self.path = Path(path)
+        self.internal = internal
+        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        try:
+            self._file = h5py.File(self._temporary, "w")
+        except OSError as error:
+            raise RecoError(
+                f"{self.path}: cannot write here ({_reason(error)}); choose another output with -o"
+            ) from None
+        self._file.attrs["format"] = FORMAT
+        self._file.attrs["version"] = VERSION
+        self._file.attrs["provenance"] = json.dumps(dict(provenance), default=str)
+
+    def write(self, products: Iterable[Product]) -> None:
+        """Append the events of one batch; all products hold the same events."""
+        try:
+            written: set[tuple[str, str]] = set()
+            for product in products:
+                for f, data in product.items():
+                    self._append(product.columns()[f.name], data, written)
+        except OSError as error:
+            raise RecoError(f"{self.path}: writing failed ({_reason(error)})") from None
+
+    def _append(self, spec: Column, data: Array | Ragged, written: set[tuple[str, str]]) -> None:
+        if spec.internal and not self.internal:
+            return
+        group = self._file.require_group(spec.table)
+        if isinstance(data, Ragged):
+            if (spec.table, "offsets") not in written:
+                written.add((spec.table, "offsets"))
+                _extend_offsets(group, data.counts)
+            values = data.values
+        else:
+            values = data
+        for name, part in _split(spec, values):
+            if (spec.table, name) not in written:
+                written.add((spec.table, name))
+                _extend(group, name, part, spec)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._file.close()
+            if kind is None:
+                os.replace(self._temporary, self.path)
+        except OSError as failure:
+            raise RecoError(f"{self.path}: writing failed ({_reason(failure)})") from None
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error).split(",")[0]
+
+
+def _split(spec: Column, values: Array) -> list[tuple[str, Array]]:
+    if len(spec.parts) == 1:
+        return [(spec.name, values)]
+    return [(part, values[:, i]) for i, part in enumerate(spec.parts)]
+
+
+def _extend(group: h5py.Group, name: str, rows: Array, spec: Column) -> None:
+    if name not in group:
+        chunk = 512 if spec.table == EVENTS else _ROWS_PER_CHUNK
+        data = group.create_dataset(
+            name,
+            shape=(0, *rows.shape[1:]),
+            maxshape=(None, *rows.shape[1:]),
+            dtype=np.dtype(spec.dtype),
+            chunks=(chunk, *rows.shape[1:]),
+            compression="lzf",
+            shuffle=True,
+        )
+        data.attrs["unit"] = spec.unit
+        data.attrs["doc"] = spec.doc
+    data = group[name]
+    data.resize(len(data) + len(rows), axis=0)
+    if len(rows):
+        data[-len(rows) :] = rows
+
+
+def _extend_offsets(group: h5py.Group, counts: Array) -> None:
+    if "offsets" not in group:
+        group.create_dataset(
+            "offsets", data=np.zeros(1, np.int64), maxshape=(None,), chunks=(4096,)
+        )
+    data = group["offsets"]
+    last = data[-1]
+    data.resize(len(data) + len(counts), axis=0)
+    data[-len(counts) :] = last + np.cumsum(counts)
+
+
+def is_product_file(handle: h5py.File) -> bool:
+    return bool(handle.attrs.get("format") == FORMAT)
+
+
+class StoredProducts:
+    """Random access to the products of a native file.
+
+    Raises FormatError when the file is not native, truncated, or of a newer version.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._file = _open(self.path)
+        if not is_product_file(self._file):
+            raise FormatError(f"{self.path}: not a file written by reco")
+        version = int(self._file.attrs["version"])
+        if version > VERSION:
+            raise FormatError(f"{self.path}: format version {version}; upgrade reco to read it")
+        self.provenance: dict[str, Any] = json.loads(self._file.attrs["provenance"])
+        self.products = tuple(cls for cls in PRODUCTS if self._holds(cls))
+        self._n_events = self._count_events()
+
+    def __len__(self) -> int:
+        return self._n_events
+
+    def _count_events(self) -> int:
+        for group in self._file.values():
+            if "offsets" in group:
+                return len(group["offsets"]) - 1
+        events = self._file.get(EVENTS, {})
+        return max((len(column) for column in events.values()), default=0)
+
+    def _holds(self, cls: type[Product]) -> bool:
+        return all(
+            spec.table in self._file and all(part in self._file[spec.table] for part in spec.parts)
+            for spec in cls.columns().values()
+        )
+
+    def read(self, start: int, stop: int, only: Sequence[type[Product]] = ()) -> list[Product]:
+        """Products of events start..stop (all that the file holds, or those asked for)."""
+        missing = [cls.__name__ for cls in only if cls not in self.products]
+        if missing:
+            raise FormatError(f"{self.path}: holds no {', '.join(missing)}")
+        try:
+            return [self._read(cls, start, stop) for cls in (only or self.products)]
+        except (OSError, KeyError, ValueError) as error:
+            raise FormatError(f"{self.path}: events {start} to {stop}: {error}") from None
+
+    def _read(self, cls: type[Product], start: int, stop: int) -> Product:
+        return cls(
+            **{name: self._column(spec, start, stop) for name, spec in cls.columns().items()}
+        )
+
+    def _column(self, spec: Column, start: int, stop: int) -> Array | Ragged:
+        group = self._file[spec.table]
+        if spec.table == EVENTS:
+            return _join([group[part][start:stop] for part in spec.parts])
+        offsets = group["offsets"][start : stop + 1]
+        rows = slice(int(offsets[0]), int(offsets[-1]))
+        return Ragged(_join([group[part][rows] for part in spec.parts]), offsets - offsets[0])
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.exists():
+        raise FormatError(f"{path}: no such file")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be opened as HDF5 ({error})") from None
+
+
+def _join(parts: list[Array]) -> Array:
+    return parts[0] if len(parts) == 1 else np.stack(parts, axis=-1)
