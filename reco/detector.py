@@ -1,0 +1,310 @@
+"""The detector: its drift volumes and the constants of its argon and readout.
+
+A detector is described by one YAML file, found by name among those shipped (`detectors/`) or by
+path. The description is checked in full when it is loaded; what comes out never changes.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from reco.data.ragged import Array
+from reco.errors import ConfigError, InputError
+
+AXES = "xyz"
+SHARED = Path(__file__).parent / "_share" / "detectors"
+"""Folder of the detectors that come with the package."""
+
+TOLERANCE = 1e-3
+"""Fraction of a voxel by which a point may miss a face through rounding and still be on it;
+single precision rounds by less than this within 40 m of the origin for voxels of 3 mm."""
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A box of argon in which electrons drift one way.
+
+    name: unique in its detector. lower, upper: corners, cm. drift_axis: 0, 1, 2 for x, y, z.
+    drift_direction: +1 where electrons drift towards larger coordinates (the anode is the upper
+    face), -1 where towards smaller ones.
+    """
+
+    name: str
+    lower: tuple[float, float, float]
+    upper: tuple[float, float, float]
+    drift_axis: int
+    drift_direction: int
+
+    @property
+    def anode(self) -> float:
+        """Coordinate of the anode along the drift axis, cm."""
+        return (self.upper if self.drift_direction > 0 else self.lower)[self.drift_axis]
+
+    @property
+    def drift_length(self) -> float:
+        """From cathode to anode, cm."""
+        return self.upper[self.drift_axis] - self.lower[self.drift_axis]
+
+
+@dataclass(frozen=True)
+class Recombination:
+    """Which law links dE/dx to the electrons that escape recombination, and its constants.
+
+    model: `box` (modified box), `ellipsoid` (modified box with an angle to the field) or `birks`.
+    alpha: of the box laws. beta: of the box laws, (kV/cm)(g/cm2)/MeV; at 90 degrees to the field
+    for `ellipsoid`. ratio: R of `ellipsoid`. birks_a, birks_k: of `birks`, the latter in
+    (kV/cm)(g/cm2)/MeV.
+    """
+
+    model: Literal["box", "ellipsoid", "birks"]
+    alpha: float
+    beta: float
+    ratio: float
+    birks_a: float
+    birks_k: float
+
+
+@dataclass(frozen=True)
+class Detector:
+    """Everything the reconstruction knows of a detector.
+
+    voxel_size: edge of a voxel, cm. field: drift field, kV/cm. temperature: of the argon, K.
+    density: g/cm3. drift_velocity: cm/us. lifetime: of drifting electrons, us.
+    diffusion_longitudinal, diffusion_transverse: cm2/s. w_value: energy per ion pair, eV.
+    gain: electrons per unit of a charge hit, divided by 1000 (1 where hits are in thousands of
+    electrons, as `Hits` has them).
+    """
+
+    name: str
+    volumes: tuple[Volume, ...]
+    voxel_size: float
+    field: float
+    temperature: float
+    density: float
+    drift_velocity: float
+    lifetime: float
+    diffusion_longitudinal: float
+    diffusion_transverse: float
+    w_value: float
+    gain: float
+    recombination: Recombination
+
+    @classmethod
+    def load(cls, name: str | Path) -> Self:
+        """Read a shipped detector by name (`icarus`) or any by the path of its YAML file.
+
+        Raises ConfigError naming file and key where the description is wrong.
+        """
+        return cls.read(find(name))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a YAML file; see `load`."""
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"{path}: not a readable YAML file: {error}") from error
+        return cls.of(content, str(path))
+
+    @classmethod
+    def of(cls, content: object, source: str = "detector") -> Self:
+        """Build from the parsed content of a description; source is named in messages."""
+        try:
+            schema = DetectorSchema.model_validate(content)
+        except ValidationError as error:
+            raise ConfigError(_message(source, error)) from error
+        constants = schema.model_dump(exclude={"volumes", "recombination"})
+        return cls(
+            volumes=tuple(volume.build() for volume in schema.volumes),
+            recombination=Recombination(**schema.recombination.model_dump()),
+            **constants,
+        )
+
+    @cached_property
+    def lower(self) -> Array:
+        """(3,) float64 lower corner of the box around all volumes, cm."""
+        return np.array([v.lower for v in self.volumes]).min(axis=0)
+
+    @cached_property
+    def upper(self) -> Array:
+        """(3,) float64 upper corner of the box around all volumes, cm."""
+        return np.array([v.upper for v in self.volumes]).max(axis=0)
+
+    @cached_property
+    def grid_shape(self) -> tuple[int, int, int]:
+        """Number of voxels along x, y, z; the last one may stick out of the box."""
+        n = np.ceil((self.upper - self.lower) / self.voxel_size - TOLERANCE).astype(int)
+        return int(n[0]), int(n[1]), int(n[2])
+
+    def volume_of(self, points: Array) -> Array:
+        """(N, 3) positions in cm -> (N,) int8, row of `volumes`, -1 outside all (or NaN).
+
+        A point on the common face of two volumes is in the first.
+        """
+        _check_points(points)
+        volume = np.full(len(points), -1, np.int8)
+        slack = TOLERANCE * self.voxel_size
+        for row in reversed(range(len(self.volumes))):
+            box = self.volumes[row]
+            inside = np.ones(len(points), bool)
+            for axis in range(3):
+                x = points[:, axis]
+                inside &= (x >= box.lower[axis] - slack) & (x <= box.upper[axis] + slack)
+            volume[inside] = row
+        return volume
+
+    def drift_time(self, points: Array) -> Array:
+        """(N, 3) positions in cm -> (N,) float64 time to the anode in us, NaN outside."""
+        volume = self.volume_of(points)
+        time = np.full(len(points), np.nan)
+        for row, box in enumerate(self.volumes):
+            here = volume == row
+            distance = np.abs(box.anode - points[here, box.drift_axis].astype(np.float64))
+            time[here] = distance / self.drift_velocity
+        return time
+
+    def index_of(self, points: Array) -> Array:
+        """(N, 3) positions in cm -> (N, 3) int32 voxel on the grid, clipped to it.
+
+        A point on the face between two voxels (within rounding) is in the upper one.
+        """
+        _check_points(points)
+        scaled = (points.astype(np.float64) - self.lower) / self.voxel_size
+        index = np.floor(scaled + TOLERANCE)
+        return np.clip(index, 0, np.array(self.grid_shape) - 1).astype(np.int32)
+
+    def centre_of(self, index: Array) -> Array:
+        """(N, 3) voxels -> (N, 3) float32 centres, cm."""
+        return (self.lower + (index + 0.5) * self.voxel_size).astype(np.float32)
+
+
+def find(name: str | Path) -> Path:
+    """The file of a detector: a path to a YAML file, or the name of a shipped one."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = SHARED / f"{name}.yaml"
+    if path.name == str(name) and shipped.is_file():
+        return shipped
+    raise ConfigError(
+        f"detector {str(name)!r}: no such file, and not one of the shipped detectors "
+        f"({', '.join(names())})"
+    )
+
+
+def names() -> list[str]:
+    """Names of the shipped detectors."""
+    return sorted(path.stem for path in SHARED.glob("*.yaml"))
+
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Corner = tuple[float, float, float]
+Size = Annotated[float, Field(ge=0.01, le=10)]
+"""cm; outside, it is another unit."""
+DriftField = Annotated[float, Field(ge=0.01, le=10)]
+"""kV/cm; 500 V/cm is 0.5."""
+Temperature = Annotated[float, Field(ge=83.8, le=100)]
+"""K; argon is liquid from 83.8 K."""
+Velocity = Annotated[float, Field(ge=0.005, le=1)]
+"""cm/us; 1.6 mm/us is 0.16."""
+Lifetime = Annotated[float, Field(ge=50, allow_inf_nan=False)]
+"""us; 10 ms is 10000."""
+WValue = Annotated[float, Field(ge=10, le=50)]
+"""eV; 23.6 in argon."""
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class VolumeSchema(_Schema):
+    """A volume as written: `drift` is `+x` where the anode is at the upper face of x, and so on."""
+
+    name: str
+    lower: Corner
+    upper: Corner
+    drift: Literal["+x", "-x", "+y", "-y", "+z", "-z"]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for axis, low, high in zip(AXES, self.lower, self.upper, strict=True):
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ValueError(f"lower must be below upper along {axis}, not {low} and {high}")
+        return self
+
+    def build(self) -> Volume:
+        sign, axis = self.drift
+        direction = 1 if sign == "+" else -1
+        return Volume(self.name, self.lower, self.upper, AXES.index(axis), direction)
+
+
+class RecombinationSchema(_Schema):
+    """Defaults: ArgoNeuT (1306.1712) for box, ICARUS 2024 (2407.12969) for the ratio of ellipsoid,
+    ICARUS (NIM A 523, 275) for Birks."""
+
+    model: Literal["box", "ellipsoid", "birks"] = "box"
+    alpha: Positive = 0.93
+    beta: Positive = 0.212
+    ratio: Positive = 1.25
+    birks_a: Positive = 0.800
+    birks_k: Positive = 0.0486
+
+
+class DetectorSchema(_Schema):
+    """The file, with its keys; units as in `Detector`."""
+
+    name: str
+    volumes: Annotated[tuple[VolumeSchema, ...], Field(min_length=1, max_length=127)]
+    voxel_size: Size = 0.3
+    field: DriftField = 0.5
+    temperature: Temperature = 87.3
+    density: Annotated[float, Field(ge=1, le=2)] = 1.396
+    drift_velocity: Velocity = 0.16
+    lifetime: Lifetime = 10_000.0
+    diffusion_longitudinal: Annotated[float, Field(ge=0, le=50)] = 4.0
+    diffusion_transverse: Annotated[float, Field(ge=0, le=50)] = 8.8
+    w_value: WValue = 23.6
+    gain: Positive = 1.0
+    recombination: RecombinationSchema = RecombinationSchema()
+
+    @field_validator("volumes")
+    @classmethod
+    def _apart(cls, volumes: tuple[VolumeSchema, ...]) -> tuple[VolumeSchema, ...]:
+        for a, b in combinations(volumes, 2):
+            if a.name == b.name:
+                raise ValueError(f"two volumes are named {a.name!r}")
+            if _overlap(a, b):
+                raise ValueError(f"volumes {a.name!r} and {b.name!r} overlap")
+        return volumes
+
+
+def _overlap(a: VolumeSchema, b: VolumeSchema) -> bool:
+    lower, upper = np.maximum(a.lower, b.lower), np.minimum(a.upper, b.upper)
+    return bool((upper - lower > 1e-6).all())
+
+
+def _message(source: str, error: ValidationError) -> str:
+    lines = [f"{_path(e['loc'])}: {e['msg']} (got {_short(e['input'])})" for e in error.errors()]
+    return f"{source}: " + "; ".join(lines)
+
+
+def _path(location: Sequence[int | str]) -> str:
+    return ".".join(map(str, location)) or "the file"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _check_points(points: Array) -> None:
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise InputError(f"positions must have shape (N, 3), not {points.shape}")
