@@ -131,12 +131,14 @@ class Detector:
     @cached_property
     def lower(self) -> Array:
         """(3,) float64 lower corner of the box around all volumes, cm."""
-        return np.array([v.lower for v in self.volumes]).min(axis=0)
+        corner: Array = np.array([v.lower for v in self.volumes]).min(axis=0)
+        return corner
 
     @cached_property
     def upper(self) -> Array:
         """(3,) float64 upper corner of the box around all volumes, cm."""
-        return np.array([v.upper for v in self.volumes]).max(axis=0)
+        corner: Array = np.array([v.upper for v in self.volumes]).max(axis=0)
+        return corner
 
     @cached_property
     def grid_shape(self) -> tuple[int, int, int]:
