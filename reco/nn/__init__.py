@@ -1,0 +1,1 @@
+"""Networks: pure torch modules that never read a file."""

@@ -1,0 +1,57 @@
+"""The public sparse convolution: it checks its arguments, then hands them to a backend."""
+
+from collections.abc import Callable
+
+import torch
+
+from reco.errors import InputError
+from reco.sparse.cpu import CpuConv
+from reco.sparse.maps import KernelMap
+from reco.sparse.reference import ReferenceConv
+
+Backend = Callable[[torch.Tensor, torch.Tensor, KernelMap], torch.Tensor]
+BACKENDS: dict[str, Backend] = {"reference": ReferenceConv.apply, "cpu": CpuConv.apply}
+
+
+def conv(
+    features: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap, backend: str = "auto"
+) -> torch.Tensor:
+    """Sparse convolution: out[i] = sum over k of features[map.table[k, i]] @ weight[k].
+
+    features: (inputs, C_in). weight: (K, C_in, C_out), z fastest, input = output + offset.
+    backend: "cpu" (float32 on the CPU), "reference" (anything), or "auto".
+    Returns (outputs, C_out), differentiable in features and weight.
+
+    Raises InputError for shapes, dtypes or devices that do not fit together.
+    """
+    _check(features, weight, kernel_map)
+    fast = features.dtype == torch.float32 and features.device.type == "cpu"
+    if backend == "auto":
+        backend = "cpu" if fast else "reference"
+    if backend not in BACKENDS:
+        raise InputError(f"backend: {backend!r}, expected 'auto' or one of {sorted(BACKENDS)}")
+    if backend == "cpu" and not fast:
+        raise InputError(
+            f"features: {features.dtype} on {features.device}; backend 'cpu' takes torch.float32 "
+            "on the CPU, backend 'reference' takes the rest"
+        )
+    return BACKENDS[backend](features, weight, kernel_map)
+
+
+def _check(features: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap) -> None:
+    if features.ndim != 2 or features.shape[0] != kernel_map.inputs:
+        raise InputError(
+            f"features: shape {tuple(features.shape)}, expected ({kernel_map.inputs}, C_in): "
+            "one row per input voxel of the kernel map"
+        )
+    expected = (kernel_map.offsets, features.shape[1])
+    if weight.ndim != 3 or tuple(weight.shape[:2]) != expected:
+        raise InputError(
+            f"weight: shape {tuple(weight.shape)}, expected {expected} + (C_out,): "
+            "kernel offsets, channels of features, output channels"
+        )
+    if weight.dtype != features.dtype or weight.device != features.device:
+        raise InputError(
+            f"weight: {weight.dtype} on {weight.device}, expected {features.dtype} on "
+            f"{features.device} as the features"
+        )

@@ -1,0 +1,254 @@
+"""Which input voxel feeds which output voxel: kernel maps, built once per event batch.
+
+Offsets are numbered with z fastest. A submanifold 3^3 map has offset
+k = 9 (dx + 1) + 3 (dy + 1) + (dz + 1), and the input voxel is the output voxel + (dx, dy, dz);
+a 2^3 stride-2 map has k = 4 (x & 1) + 2 (y & 1) + (z & 1) of the fine voxel.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from numba import njit
+
+from reco.errors import InputError
+from reco.sparse.tensor import check_coordinates, lexicographic_order, pack, strides
+
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+
+
+class Pairs(NamedTuple):
+    """Existing (source, target) pairs, sorted by tile of targets, then by offset.
+
+    sources, targets: (P,) int32. starts: (tiles * K + 1,) int64, where group t * K + k begins.
+    """
+
+    sources: Int32
+    targets: Int32
+    starts: Int64
+
+
+@dataclass(frozen=True)
+class KernelMap:
+    """Input rows of every output row.
+
+    table: (K, outputs) int32; table[k, i] is the input row at offset k of output i, or -1.
+    inputs: number of input rows. centre: offset at which input = output for all rows, or -1.
+    """
+
+    table: Int32
+    inputs: int
+    centre: int = -1
+
+    @property
+    def offsets(self) -> int:
+        """Number of kernel offsets K."""
+        return int(self.table.shape[0])
+
+    @property
+    def outputs(self) -> int:
+        """Number of output rows."""
+        return int(self.table.shape[1])
+
+    @cached_property
+    def pair_count(self) -> int:
+        """Existing pairs over all offsets, the centre included."""
+        return int(np.count_nonzero(self.table >= 0))
+
+    @cached_property
+    def by_offset(self) -> Pairs:
+        """All pairs, the centre included, sorted by offset."""
+        return Pairs(*_collect_pairs(self.table, max(self.outputs, 1), -1))
+
+    @cached_property
+    def _tiled(self) -> dict[int, Pairs]:
+        return {}
+
+    def tiled(self, rows: int) -> Pairs:
+        """Pairs but for the centre, sorted by tile of `rows` targets, then by offset."""
+        if rows not in self._tiled:
+            self._tiled[rows] = Pairs(*_collect_pairs(self.table, rows, self.centre))
+        return self._tiled[rows]
+
+    @cached_property
+    def transposed(self) -> "KernelMap":
+        """The map with inputs and outputs exchanged; offset k stays offset k."""
+        if self.centre >= 0:
+            return KernelMap(np.ascontiguousarray(self.table[::-1]), self.outputs, self.centre)
+        return KernelMap(_transpose(self.table, self.inputs), self.outputs)
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """All voxels and kernel maps of a U-Net, finest level first.
+
+    coordinates: per level (N_l, 4) int32, lexicographically sorted, in units of that level.
+    same: per level, the submanifold 3^3 map. down: the 2^3 stride-2 map from level l to l + 1.
+    """
+
+    coordinates: tuple[Int32, ...]
+    same: tuple[KernelMap, ...]
+    down: tuple[KernelMap, ...]
+
+    @property
+    def levels(self) -> int:
+        """Number of levels, the finest included."""
+        return len(self.same)
+
+    def sizes(self) -> tuple[int, ...]:
+        """Voxels per level."""
+        return tuple(len(c) for c in self.coordinates)
+
+
+def build_pyramid(coordinates: torch.Tensor | Int32, levels: int) -> Pyramid:
+    """Kernel maps of `levels` levels over sorted, unique voxels.
+
+    coordinates: (N, 4) int32 [batch, x, y, z] in lexicographic order (SparseTensor.sorted).
+    Coarse voxels are floor(x / 2), at absolute positions, so that an event is divided in the
+    same way whatever else is in the batch.
+
+    Raises InputError for a wrong shape or dtype, for unsorted voxels, and for duplicates.
+    """
+    voxels = _as_array(coordinates)
+    if levels < 1:
+        raise InputError(f"levels: {levels}, expected at least 1")
+    _check_order(voxels, pack(voxels))
+    all_voxels, same, down = [voxels], [submanifold_map(voxels)], []
+    for _ in range(levels - 1):
+        voxels, step = _downsample(voxels)
+        down.append(step)
+        all_voxels.append(voxels)
+        same.append(submanifold_map(voxels))
+    return Pyramid(tuple(all_voxels), tuple(same), tuple(down))
+
+
+def submanifold_map(coordinates: torch.Tensor | Int32) -> KernelMap:
+    """The 3^3 map of sorted, unique voxels (N, 4) int32 onto themselves.
+
+    Raises InputError for a wrong shape or dtype, for unsorted voxels, and for duplicates.
+    """
+    voxels = _as_array(coordinates)
+    keys = pack(voxels)
+    _check_order(voxels, keys)
+    step_x, step_y = strides(voxels)
+    batch = np.ascontiguousarray(voxels[:, 0])
+    return KernelMap(_merge_neighbours(batch, keys, step_x, step_y), len(voxels), centre=13)
+
+
+def strided_map(coordinates: torch.Tensor | Int32) -> tuple[Int32, KernelMap]:
+    """Voxels of half the resolution, sorted, and the 2^3 stride-2 map onto them.
+
+    coordinates: (N, 4) int32, sorted and unique. Raises InputError where they are not.
+    """
+    voxels = _as_array(coordinates)
+    _check_order(voxels, pack(voxels))
+    return _downsample(voxels)
+
+
+def _downsample(voxels: Int32) -> tuple[Int32, KernelMap]:
+    parents = voxels >> np.array([0, 1, 1, 1], np.int32)
+    order = lexicographic_order(parents)
+    ordered = parents[order]
+    first = np.ones(len(ordered), np.bool_)
+    first[1:] = np.any(ordered[1:] != ordered[:-1], axis=1)
+    coarse = np.ascontiguousarray(ordered[first])
+    octant = (voxels[:, 1:] & 1) @ np.array([4, 2, 1], np.int32)
+    table = np.full((8, len(coarse)), -1, np.int32)
+    table[octant[order], np.cumsum(first) - 1] = order
+    return coarse, KernelMap(table, len(voxels))
+
+
+def _as_array(coordinates: Any) -> Int32:
+    check_coordinates(coordinates)
+    if isinstance(coordinates, torch.Tensor):
+        coordinates = coordinates.cpu().numpy()
+    return np.ascontiguousarray(coordinates)
+
+
+def _check_order(voxels: Int32, keys: Int64) -> None:
+    row = _first_disorder(voxels[:, 0], keys)
+    if row < 0:
+        return
+    if np.array_equal(voxels[row], voxels[row - 1]):
+        raise InputError(
+            f"coordinates: voxel {voxels[row].tolist()} appears twice (rows {row - 1} and {row}); "
+            "merge voxels before building kernel maps"
+        )
+    raise InputError(
+        f"coordinates: row {row} is out of order; sort by batch, x, y, z (SparseTensor.sorted)"
+    )
+
+
+@njit(cache=True)
+def _first_disorder(batch, keys):  # type: ignore[no-untyped-def]
+    for i in range(1, len(keys)):
+        if batch[i] < batch[i - 1] or (batch[i] == batch[i - 1] and keys[i] <= keys[i - 1]):
+            return i
+    return -1
+
+
+@njit(cache=True)
+def _merge_neighbours(batch, keys, step_x, step_y):  # type: ignore[no-untyped-def]
+    """Two-pointer merges along z: each of the 5 half-columns is found in one sweep."""
+    n = len(keys)
+    table = np.full((27, n), -1, np.int32)
+    for i in range(n):
+        table[13, i] = i
+    for column in range(5):
+        dx = -1 if column < 3 else 0
+        dy = column - 1 if column < 3 else column - 4
+        shift = dx * step_x + dy * step_y - 1
+        offset = 9 * (dx + 1) + 3 * (dy + 1)
+        width = 2 if column < 4 else 0
+        j = 0
+        for i in range(n):
+            low = keys[i] + shift
+            while batch[j] < batch[i] or (batch[j] == batch[i] and keys[j] < low):
+                j += 1
+            q = j
+            while q < n and batch[q] == batch[i] and keys[q] <= low + width:
+                k = offset + keys[q] - low
+                table[k, i] = q
+                table[26 - k, q] = i
+                q += 1
+    return table
+
+
+@njit(cache=True)
+def _collect_pairs(table, rows, skip):  # type: ignore[no-untyped-def]
+    offsets, n = table.shape
+    tiles = (n + rows - 1) // rows
+    count = 0
+    for k in range(offsets):
+        if k != skip:
+            for i in range(n):
+                count += table[k, i] >= 0
+    sources = np.empty(count, np.int32)
+    targets = np.empty(count, np.int32)
+    starts = np.zeros(tiles * offsets + 1, np.int64)
+    p = 0
+    for tile in range(tiles):
+        for k in range(offsets):
+            if k != skip:
+                for i in range(tile * rows, min(n, (tile + 1) * rows)):
+                    if table[k, i] >= 0:
+                        sources[p] = table[k, i]
+                        targets[p] = i
+                        p += 1
+            starts[tile * offsets + k + 1] = p
+    return sources, targets, starts
+
+
+@njit(cache=True)
+def _transpose(table, inputs):  # type: ignore[no-untyped-def]
+    offsets, n = table.shape
+    result = np.full((offsets, inputs), -1, np.int32)
+    for k in range(offsets):
+        for i in range(n):
+            if table[k, i] >= 0:
+                result[k, table[k, i]] = i
+    return result

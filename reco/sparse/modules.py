@@ -1,0 +1,53 @@
+"""Sparse convolution layers: a module holds the weights, `conv` does the work."""
+
+import torch
+from torch import nn
+
+from reco.sparse.functional import conv
+from reco.sparse.maps import KernelMap
+
+
+class _SparseConv(nn.Module):
+    """Weights (K, C_in, C_out), He-initialized for the offsets that exist in a typical event."""
+
+    def __init__(self, in_channels: int, out_channels: int, offsets: int, typical: int) -> None:
+        super().__init__()
+        spread = (2.0 / (in_channels * typical)) ** 0.5
+        self.weight = nn.Parameter(torch.randn(offsets, in_channels, out_channels) * spread)
+
+    def extra_repr(self) -> str:
+        offsets, inputs, outputs = self.weight.shape
+        return f"{inputs}, {outputs}, offsets={offsets}"
+
+
+class SubmanifoldConv3d(_SparseConv):
+    """3^3 convolution onto the same voxels, without bias; of 27 offsets some 9 exist."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, offsets=27, typical=9)
+
+    def forward(self, features: torch.Tensor, same: KernelMap) -> torch.Tensor:
+        """(N, C_in) to (N, C_out); `same` from `submanifold_map` or `Pyramid.same`."""
+        return conv(features, self.weight, same)
+
+
+class SparseConv3d(_SparseConv):
+    """2^3 convolution of stride 2 onto the coarser voxels, without bias."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, offsets=8, typical=3)
+
+    def forward(self, features: torch.Tensor, down: KernelMap) -> torch.Tensor:
+        """(N_fine, C_in) to (N_coarse, C_out); `down` from `strided_map` or `Pyramid.down`."""
+        return conv(features, self.weight, down)
+
+
+class SparseInverseConv3d(_SparseConv):
+    """Transposed 2^3 convolution back onto the voxels that the stride-2 map started from."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, offsets=8, typical=1)
+
+    def forward(self, features: torch.Tensor, down: KernelMap) -> torch.Tensor:
+        """(N_coarse, C_in) to (N_fine, C_out); `down` is the map of the way down."""
+        return conv(features, self.weight, down.transposed)
