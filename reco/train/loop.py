@@ -1,0 +1,247 @@
+"""The training loop: one for every stage.
+
+All randomness of step s comes from (seed, s), so that a resumed run repeats nothing and skips
+nothing: the step number is the whole state of the sampler.
+"""
+
+import csv
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+
+from reco.errors import RecoError
+
+
+class Task(Protocol):
+    """What is trained: a stage's module, its data, its loss and its figures of merit."""
+
+    module: nn.Module
+
+    def __len__(self) -> int:
+        """Number of training events."""
+        ...
+
+    def loss(self, events: Sequence[int], rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        """Terms of the loss of a batch, by name; their sum is minimised."""
+        ...
+
+    def validate(self) -> dict[str, float]:
+        """Figures of merit on the validation events; the module is in evaluation mode."""
+        ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    steps, batch_size: updates, and events per update. learning_rate: peak, reached after
+    warmup steps, then half a cosine to zero. clip: largest norm of the gradient. average: decay of
+    the moving average of the weights that is validated and shipped. validate_every,
+    save_every: in steps. seed: of everything random.
+    """
+
+    steps: int
+    batch_size: int = 8
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    warmup: int = 100
+    clip: float = 5.0
+    average: float = 0.998
+    validate_every: int = 500
+    save_every: int = 100
+    seed: int = 1
+    precision: str = "32-true"
+
+
+@dataclass
+class Record:
+    """What a training run can say of itself; it goes into the metadata of the weights."""
+
+    events_seen: int = 0
+    seconds: float = 0.0
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+def train(task: Task, schedule: Schedule, folder: Path, *, device: str = "auto") -> Record:
+    """Train to the end of the schedule, from the last checkpoint in `folder` if there is one.
+
+    Leaves in `folder`: last.ckpt (weights, average, optimiser, record), metrics.csv, TensorBoard
+    events. On return task.module holds the averaged weights, in evaluation mode.
+    Raises RecoError when the loss is not a number, or the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    fabric = Fabric(accelerator=device, devices=1, precision=schedule.precision)
+    torch.manual_seed(schedule.seed)
+    run = _Run(task, schedule, folder, fabric)
+    run.resume()
+    run.to_the_end()
+    return run.record
+
+
+class _Run:
+    def __init__(self, task: Task, schedule: Schedule, folder: Path, fabric: Fabric) -> None:
+        self.task, self.schedule, self.folder, self.fabric = task, schedule, folder, fabric
+        self.record = Record()
+        self.step = 0
+        self.optimizer = torch.optim.AdamW(
+            task.module.parameters(),
+            lr=schedule.learning_rate,
+            weight_decay=schedule.weight_decay,
+        )
+        fabric.to_device(task.module)
+        self.average = _copy_of(task.module.state_dict())
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "last.ckpt"
+
+    def resume(self) -> None:
+        if not self.checkpoint.exists():
+            return
+        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        if state["schedule"] != asdict(self.schedule):
+            raise RecoError(
+                f"{self.checkpoint}: was made with another schedule ({state['schedule']}); "
+                "repeat it, or choose another folder"
+            )
+        self.task.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average = state["average"]
+        self.step = state["step"]
+        self.record = Record(**state["record"])
+        torch.set_rng_state(state["torch_rng"])
+
+    def save(self) -> None:
+        state = {
+            "schedule": asdict(self.schedule),
+            "module": self.task.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
+            "step": self.step,
+            "record": asdict(self.record),
+            "torch_rng": torch.get_rng_state(),
+        }
+        temporary = self.checkpoint.with_suffix(".part")
+        try:
+            torch.save(state, temporary)
+            os.replace(temporary, self.checkpoint)
+        except (OSError, RuntimeError) as error:
+            temporary.unlink(missing_ok=True)
+            raise RecoError(f"{self.checkpoint}: cannot be saved ({error})") from None
+
+    def to_the_end(self) -> None:
+        schedule = self.schedule
+        with SummaryWriter(str(self.folder)) as board, _progress() as progress:
+            bar = progress.add_task("training", total=schedule.steps, completed=self.step, loss="")
+            while self.step < schedule.steps:
+                terms = self.update()
+                progress.update(bar, advance=1, loss=f"loss {sum(terms.values()):.3f}")
+                last = self.step == schedule.steps
+                if self.step % schedule.validate_every == 0 or last:
+                    self.report(board, terms)
+                if self.step % schedule.save_every == 0 or last:
+                    self.save()
+        self.task.module.load_state_dict(self.average)
+        self.task.module.eval()
+
+    def update(self) -> dict[str, float]:
+        began = perf_counter()
+        schedule, module = self.schedule, self.task.module
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(schedule, self.step)
+        module.train()
+        events = sample(len(self.task), schedule, self.step)
+        with self.fabric.autocast():
+            rng = np.random.default_rng([schedule.seed, 1, self.step])
+            terms = self.task.loss(events, rng)
+        total = torch.stack(list(terms.values())).sum()
+        if not torch.isfinite(total):
+            raise RecoError(
+                f"step {self.step}: the loss is {float(total)} for events {list(events)}; "
+                f"the last checkpoint is {self.checkpoint}. Lower the learning rate"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(total)
+        nn.utils.clip_grad_norm_(module.parameters(), schedule.clip)
+        self.optimizer.step()
+        self._update_average()
+        self.step += 1
+        self.record.events_seen += len(events)
+        self.record.seconds += perf_counter() - began
+        return {name: float(term.detach()) for name, term in terms.items()}
+
+    def _update_average(self) -> None:
+        # The decay grows from zero, so that the average forgets the random start.
+        decay = min(self.schedule.average, (1 + self.step) / (10 + self.step))
+        for name, value in self.task.module.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def report(self, board: SummaryWriter, terms: Mapping[str, float]) -> None:
+        figures = {**{f"loss_{name}": value for name, value in terms.items()}, **self.validate()}
+        row = {"step": float(self.step), "events": float(self.record.events_seen), **figures}
+        self.record.curve.append(row)
+        for name, value in figures.items():
+            board.add_scalar(name, value, self.step)
+        with (self.folder / "metrics.csv").open("w", newline="") as file:
+            table = csv.DictWriter(file, list(row))
+            table.writeheader()
+            table.writerows(self.record.curve)
+
+    def validate(self) -> dict[str, float]:
+        module = self.task.module
+        current = _copy_of(module.state_dict())
+        module.load_state_dict(self.average)
+        module.eval()
+        with torch.inference_mode():
+            figures = self.task.validate()
+        module.load_state_dict(current)
+        return figures
+
+
+def learning_rate(schedule: Schedule, step: int) -> float:
+    """Linear rise over the warm-up, then half a cosine to zero."""
+    rise = min(1.0, (step + 1) / max(schedule.warmup, 1))
+    fall = 0.5 * (1 + math.cos(math.pi * min(step / schedule.steps, 1.0)))
+    return schedule.learning_rate * rise * fall
+
+
+def sample(n_events: int, schedule: Schedule, step: int) -> list[int]:
+    """Events of a step: every event once per epoch, in an order of that epoch's own."""
+    first = step * schedule.batch_size
+    chosen = []
+    for position in range(first, first + schedule.batch_size):
+        epoch, place = divmod(position, n_events)
+        chosen.append(int(_order(n_events, schedule.seed, epoch)[place]))
+    return chosen
+
+
+def _order(n_events: int, seed: int, epoch: int) -> Any:
+    return np.random.default_rng([seed, 2, epoch]).permutation(n_events)
+
+
+def _copy_of(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in state.items()}
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )
