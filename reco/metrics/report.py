@@ -1,0 +1,161 @@
+"""The result of an evaluation, as a table for people and as JSON."""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure.
+
+    value, baseline: of the chain and of the simple method on the same events (None: there is no
+    simple method); NaN where nothing could be measured. count: how many `of` it is taken over.
+    unit: "%" for a fraction, which value holds as 0..1.
+    """
+
+    section: str
+    name: str
+    value: float
+    unit: str
+    count: int
+    of: str
+    baseline: float | None = None
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A confusion matrix. counts: a row per true class, a column per class, then one for none."""
+
+    name: str
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Resolution in bins of true energy; edges in MeV, one more than the bins."""
+
+    name: str
+    edges: tuple[float, ...]
+    bias: tuple[float, ...]
+    half_width: tuple[float, ...]
+    count: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one section of the evaluation has to say."""
+
+    rows: tuple[Row, ...] = ()
+    matrices: tuple[Matrix, ...] = ()
+    curves: tuple[Curve, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """All figures of one evaluation over so many events."""
+
+    events: int
+    rows: tuple[Row, ...]
+    matrices: tuple[Matrix, ...]
+    curves: tuple[Curve, ...]
+
+    @classmethod
+    def of(cls, events: int, findings: Iterable[Findings]) -> "Report":
+        parts = list(findings)
+        return cls(
+            events=events,
+            rows=tuple(row for part in parts for row in part.rows),
+            matrices=tuple(matrix for part in parts for matrix in part.matrices),
+            curves=tuple(curve for part in parts for curve in part.curves),
+        )
+
+    def row(self, section: str, name: str) -> Row:
+        """The row of that name. Raises KeyError when the evaluation did not make it."""
+        for row in self.rows:
+            if (row.section, row.name) == (section, name):
+                return row
+        raise KeyError(f"{section}: {name}")
+
+    def to_json(self) -> str:
+        """The whole report; numbers that do not exist are null."""
+        return json.dumps(_finite(asdict(self)), indent=1, allow_nan=False)
+
+    def write_json(self, path: str | Path) -> None:
+        Path(path).write_text(self.to_json() + "\n")
+
+    def render(self) -> RenderableType:
+        """Everything, for a rich console."""
+        return Group(
+            _figures(self),
+            *(_matrix(matrix) for matrix in self.matrices),
+            *(_curve(curve) for curve in self.curves),
+        )
+
+    def print(self, console: Console | None = None) -> None:
+        (console or Console()).print(self.render())
+
+
+def _figures(report: Report) -> Table:
+    table = Table(title=f"{report.events} events", title_justify="left")
+    table.add_column("quantity")
+    for name in ("value", "baseline", "from"):
+        table.add_column(name, justify="right")
+    section = ""
+    for row in report.rows:
+        if row.section != section:
+            section = row.section
+            table.add_section()
+            table.add_row(f"[bold]{section}[/bold]")
+        baseline = "" if row.baseline is None else show(row.baseline, row.unit)
+        table.add_row(f"  {row.name}", show(row.value, row.unit), baseline, f"{row.count} {row.of}")
+    return table
+
+
+def _matrix(matrix: Matrix) -> Table:
+    table = Table(title=f"{matrix.name} (rows: truth, %)", title_justify="left")
+    table.add_column("")
+    for label in (*matrix.labels, "none", "count"):
+        table.add_column(label, justify="right")
+    for label, counts in zip(matrix.labels, matrix.counts, strict=True):
+        total = sum(counts)
+        shares = (show(n / total if total else math.nan, "%") for n in counts)
+        table.add_row(label, *shares, str(total))
+    return table
+
+
+def _curve(curve: Curve) -> Table:
+    table = Table(title=f"{curve.name}, by true energy", title_justify="left")
+    for name in ("MeV", "bias", "half-width", "count"):
+        table.add_column(name, justify="right")
+    bins = zip(curve.edges, curve.edges[1:], strict=False)
+    columns = zip(bins, curve.bias, curve.half_width, curve.count, strict=True)
+    for (low, high), bias, width, count in columns:
+        table.add_row(f"{low:g}-{high:g}", show(bias, "%"), show(width, "%"), str(count))
+    return table
+
+
+def show(value: float, unit: str) -> str:
+    """A figure as people read it: fractions in per cent, a dash for NaN."""
+    if math.isnan(value):
+        return "-"
+    if unit == "%":
+        return f"{100 * value:.2f} %"
+    return f"{value:.3g} {unit}".rstrip()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
