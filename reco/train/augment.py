@@ -1,0 +1,43 @@
+"""Symmetries of the detector's grid: axes exchanged and mirrored, the whole event shifted."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reco.data.ragged import Array
+
+SHIFT = 64
+"""Largest shift of an event, voxels: moves it against the coarse grids of the U-Net."""
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """Voxel i goes to sign * i[axes] + shift.
+
+    axes: (3,) permutation. sign: (3,) of ±1. shift: (3,) int voxels.
+    """
+
+    axes: Array
+    sign: Array
+    shift: Array
+
+    def index(self, index: Array) -> Array:
+        """(N, 3) integers -> (N, 3) int32."""
+        return (index[:, self.axes] * self.sign + self.shift).astype(np.int32)
+
+    def points(self, points: Array) -> Array:
+        """(M, 3) positions in voxels, where the centre of voxel i is at i."""
+        return points[:, self.axes] * self.sign + self.shift
+
+
+IDENTITY = Symmetry(np.arange(3), np.ones(3, np.int64), np.zeros(3, np.int64))
+
+
+def random_symmetry(rng: np.random.Generator, *, fixed_axis: int | None = None) -> Symmetry:
+    """One of the 48 symmetries of the cube and a shift; fixed_axis stays where it is."""
+    axes = rng.permutation(3)
+    if fixed_axis is not None:
+        others = rng.permutation([a for a in range(3) if a != fixed_axis])
+        axes = np.insert(others, fixed_axis, fixed_axis)
+    sign = rng.choice([-1, 1], 3)
+    return Symmetry(axes, sign, rng.integers(-SHIFT, SHIFT + 1, 3))

@@ -1,0 +1,247 @@
+"""Training of the backbone: classes, points of interest and affinities, all at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.spatial import cKDTree
+
+from reco.data.bundle import Bundle
+from reco.data.classes import N_SEMANTIC, Semantic
+from reco.data.products import TruthParticles, VoxelLabels, Voxels
+from reco.data.ragged import Array
+from reco.detector import Detector
+from reco.metrics.truth_points import truth_points
+from reco.nn.backbone import Backbone, BackboneInput, BackboneOutput, energy_features
+from reco.sparse import build_pyramid
+from reco.sparse.tensor import lexicographic_order
+from reco.train.augment import IDENTITY, Symmetry, random_symmetry
+
+POINT_RADIUS = 3.0
+"""A voxel proposes a point of interest that lies within so many voxels of it."""
+
+CLASS_WEIGHTS = (0.6, 0.4, 2.0, 2.0, 1.5)
+"""Rare classes count more: the target is the mean F1 over classes."""
+
+ENERGY_JITTER = 0.05
+"""Relative spread of the energy scale between events."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One event as the backbone learns it.
+
+    index: (N, 3) int16. energy: (N,) float32 MeV. semantic: (N,) int8, -1 unlabelled.
+    fragment: (N,) int32. points: (M, 3) float32 in voxels. types: (M,) int8.
+    """
+
+    index: Array
+    energy: Array
+    semantic: Array
+    fragment: Array
+    points: Array
+    types: Array
+
+
+@dataclass(frozen=True)
+class Targets:
+    """semantic: (N,) int64, -1 none. near: (N,) bool. offset: (N, 3) float32 voxels.
+    type: (N,) int64. linked, paired: (N, 13) bool; paired where both voxels are labelled."""
+
+    semantic: torch.Tensor
+    near: torch.Tensor
+    offset: torch.Tensor
+    type: torch.Tensor
+    linked: torch.Tensor
+    paired: torch.Tensor
+
+
+def sample_of(event: Bundle, detector: Detector) -> Sample:
+    """One event with truth, reduced to what is learnt."""
+    voxels, labels, particles = event[Voxels], event[VoxelLabels], event[TruthParticles]
+    truth = truth_points(
+        voxels.position.values,
+        labels.particle.values,
+        particles.semantic.values,
+        particles.start.values,
+        particles.end.values,
+    )
+    points = (truth.position - detector.lower) / detector.voxel_size - 0.5
+    return Sample(
+        voxels.index.values.astype(np.int16),
+        voxels.energy.values,
+        labels.semantic.values,
+        labels.fragment.values,
+        points.astype(np.float32),
+        truth.type.astype(np.int8),
+    )
+
+
+def collate(
+    samples: Sequence[Sample], symmetries: Sequence[Symmetry], scales: Sequence[float], levels: int
+) -> tuple[BackboneInput, Targets]:
+    """Transform events and join them into one batch."""
+    rows = [_transformed(i, *args) for i, args in enumerate(zip(samples, symmetries, strict=True))]
+    coordinates = np.concatenate([row[0] for row in rows])
+    energy = np.concatenate(
+        [s.energy[r[1]] * k for s, r, k in zip(samples, rows, scales, strict=True)]
+    )
+    semantic = np.concatenate([s.semantic[r[1]] for s, r in zip(samples, rows, strict=True)])
+    fragment = np.concatenate([s.fragment[r[1]] for s, r in zip(samples, rows, strict=True)])
+    distance, offset, kind = (np.concatenate([r[2][i] for r in rows]) for i in range(3))
+    pyramid = build_pyramid(coordinates, levels)
+    linked, paired = link_targets(pyramid.same[0].table[:13], fragment, semantic)
+    tensor = torch.from_numpy
+    batch = BackboneInput(energy_features(tensor(energy.astype(np.float32))), pyramid)
+    targets = Targets(
+        tensor(semantic.astype(np.int64)),
+        tensor(distance < POINT_RADIUS),
+        tensor(offset.astype(np.float32)),
+        tensor(kind.astype(np.int64)),
+        tensor(linked),
+        tensor(paired),
+    )
+    return batch, targets
+
+
+def _transformed(
+    number: int, sample: Sample, symmetry: Symmetry
+) -> tuple[Array, Array, tuple[Array, Array, Array]]:
+    index = symmetry.index(sample.index.astype(np.int32))
+    batch = np.full((len(index), 1), number, np.int32)
+    coordinates = np.concatenate([batch, index], axis=1)
+    order = lexicographic_order(coordinates)
+    nearest = nearest_points(index[order], symmetry.points(sample.points), sample.types)
+    return np.ascontiguousarray(coordinates[order]), order, nearest
+
+
+def nearest_points(index: Array, points: Array, types: Array) -> tuple[Array, Array, Array]:
+    """Distance (N,), offset (N, 3) and type (N,) of the point nearest to each voxel."""
+    if len(points) == 0 or len(index) == 0:
+        n = len(index)
+        return np.full(n, np.inf), np.zeros((n, 3)), np.zeros(n, np.int8)
+    distance, nearest = cKDTree(points).query(index)
+    return distance, points[nearest] - index, types[nearest]
+
+
+def link_targets(table: Array, fragment: Array, semantic: Array) -> tuple[Array, Array]:
+    """(13, N) neighbours and labels -> linked, paired, each (N, 13) bool."""
+    if table.shape[1] == 0:
+        return np.zeros((0, 13), bool), np.zeros((0, 13), bool)
+    exists = (table >= 0) & (fragment >= 0) & (fragment[table] >= 0)
+    linked = exists & (fragment[table] == fragment) & (semantic[table] == semantic)
+    return np.ascontiguousarray(linked.T), np.ascontiguousarray(exists.T)
+
+
+def losses(output: BackboneOutput, targets: Targets) -> dict[str, torch.Tensor]:
+    """The terms of the loss, each of order one at the start."""
+    weight = torch.tensor(CLASS_WEIGHTS)
+    semantic = F.cross_entropy(output.semantic, targets.semantic, weight, ignore_index=-1)
+    near = targets.near
+    score = F.binary_cross_entropy_with_logits(
+        output.point_score, near.float(), pos_weight=torch.tensor(2.0)
+    )
+    return {
+        "semantic": semantic,
+        "overlap": lovasz(output.semantic, targets.semantic),
+        "point_score": score,
+        "point_offset": 0.3
+        * _mean(
+            F.smooth_l1_loss(output.point_offset[near], targets.offset[near], reduction="none")
+        ),
+        "point_type": 0.2
+        * _mean(F.cross_entropy(output.point_type[near], targets.type[near], reduction="none")),
+        "affinity": _link_loss(output.affinity, targets),
+    }
+
+
+def _mean(values: torch.Tensor) -> torch.Tensor:
+    return values.sum() / max(values.numel(), 1)
+
+
+def _link_loss(logits: torch.Tensor, targets: Targets) -> torch.Tensor:
+    """Boundaries are rare and one false link merges two fragments: they count more."""
+    linked = targets.linked.float()
+    weight = targets.paired * (1.0 + 3.0 * (1.0 - linked))
+    loss = F.binary_cross_entropy_with_logits(logits, linked, weight, reduction="sum")
+    return loss / targets.paired.sum().clamp_min(1)
+
+
+def lovasz(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Lovász softmax, the surrogate of the mean intersection over union (arXiv:1705.08790)."""
+    known = target >= 0
+    scores, target = logits[known].softmax(dim=1), target[known]
+    terms = []
+    for kind in target.unique():
+        truth = (target == kind).float()
+        errors, order = (truth - scores[:, kind]).abs().sort(descending=True)
+        truth = truth[order]
+        intersection = truth.sum() - truth.cumsum(0)
+        union = truth.sum() + (1 - truth).cumsum(0)
+        jaccard = 1 - intersection / union
+        terms.append(errors @ torch.diff(jaccard, prepend=jaccard.new_zeros(1)))
+    return torch.stack(terms).mean() if terms else logits.sum() * 0
+
+
+class BackboneTask:
+    """See Task. samples: for training. held_out: for validation."""
+
+    def __init__(
+        self, module: Backbone, samples: Sequence[Sample], held_out: Sequence[Sample]
+    ) -> None:
+        self.module = module
+        self.samples, self.held_out = samples, held_out
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def loss(self, events: Sequence[int], rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        symmetries = [random_symmetry(rng) for _ in events]
+        scales = list(np.exp(rng.normal(0, ENERGY_JITTER, len(events))))
+        chosen = [self.samples[i] for i in events]
+        batch, targets = collate(chosen, symmetries, scales, self.module.levels)
+        return losses(self.module(batch), targets)
+
+    def validate(self) -> dict[str, float]:
+        confusion = np.zeros((N_SEMANTIC, N_SEMANTIC), np.int64)
+        links = np.zeros((2, 2), np.int64)
+        near = np.zeros((2, 2), np.int64)
+        miss = []
+        for first in range(0, len(self.held_out), 4):
+            chosen = self.held_out[first : first + 4]
+            n = len(chosen)
+            batch, truth = collate(chosen, [IDENTITY] * n, [1.0] * n, self.module.levels)
+            output = self.module(batch)
+            known = truth.semantic >= 0
+            _count(confusion, truth.semantic[known], output.semantic[known].argmax(dim=1))
+            _count(
+                links, truth.linked[truth.paired].long(), (output.affinity > 0)[truth.paired].long()
+            )
+            _count(near, truth.near.long(), (output.point_score > 0).long())
+            miss.append((output.point_offset - truth.offset)[truth.near].norm(dim=1))
+        return {
+            **_semantic_figures(confusion),
+            "link_f1_cut": float(_f1(links)[0]),
+            "point_f1": float(_f1(near)[1]),
+            "point_miss_voxels": float(torch.cat(miss).median()) if miss else 0.0,
+        }
+
+
+def _count(table: Array, truth: torch.Tensor, predicted: torch.Tensor) -> None:
+    np.add.at(table, (truth.numpy(), predicted.numpy()), 1)
+
+
+def _f1(confusion: Array) -> Array:
+    hit = np.diag(confusion)
+    return 2 * hit / np.maximum(confusion.sum(axis=0) + confusion.sum(axis=1), 1)
+
+
+def _semantic_figures(confusion: Array) -> dict[str, float]:
+    f1 = _f1(confusion)
+    names = [Semantic(i).name.lower() for i in range(N_SEMANTIC)]
+    return {
+        "macro_f1": float(f1.mean()),
+        **{f"f1_{n}": float(v) for n, v in zip(names, f1, strict=True)},
+    }
