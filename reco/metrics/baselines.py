@@ -4,6 +4,8 @@ Density clustering, grouping by distance, a vertex by geometry, energy by summin
 by two cuts: what one writes in an afternoon, on the same voxels and predicted classes.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -168,7 +170,7 @@ def cluster_ends(position: Array, cluster: Array, semantic: Array, min_voxels: i
     order = np.argsort(cluster, kind="stable")
     bounds = np.flatnonzero(np.diff(cluster[order], prepend=-2, append=np.iinfo(np.int64).max))
     found = [np.zeros((0, 3), position.dtype)]
-    for a, b in zip(bounds[:-1], bounds[1:], strict=True):
+    for a, b in pairwise(bounds):
         rows = order[a:b]
         kind = semantic[rows[0]]
         if cluster[rows[0]] < 0 or len(rows) < min_voxels or kind == Semantic.LOW_ENERGY:

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def _curve(curve: Curve) -> Table:
     table = Table(title=f"{curve.name}, by true energy", title_justify="left")
     for name in ("MeV", "bias", "half-width", "count"):
         table.add_column(name, justify="right")
-    bins = zip(curve.edges, curve.edges[1:], strict=False)
+    bins = pairwise(curve.edges)
     columns = zip(bins, curve.bias, curve.half_width, curve.count, strict=True)
     for (low, high), bias, width, count in columns:
         table.add_row(f"{low:g}-{high:g}", show(bias, "%"), show(width, "%"), str(count))

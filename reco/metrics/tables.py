@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -56,8 +57,8 @@ class Tables:
     @classmethod
     def of(cls, products: Iterable[Product]) -> "Tables":
         """Pick the products the evaluation knows; others are ignored."""
-        names = {kind: name for name, kind in _KINDS.items()}
-        return cls(**{names[type(p)]: p for p in products if type(p) in names})
+        known: dict[str, Any] = {_NAMES[type(p)]: p for p in products if type(p) in _NAMES}
+        return cls(**known)
 
     def products(self) -> Iterator[Product]:
         return (p for f in fields(self) if (p := getattr(self, f.name)) is not None)
@@ -71,20 +72,20 @@ class Tables:
         return (Tables.of(p.at(i) for p in self.products()) for i in range(len(self)))
 
 
-_KINDS: dict[str, type[Product]] = {
-    "voxels": Voxels,
-    "labels": VoxelLabels,
-    "semantics": Semantics,
-    "points": Points,
-    "fragments": Fragments,
-    "particles": Particles,
-    "kinematics": Kinematics,
-    "interactions": Interactions,
-    "estimates": Estimates,
-    "physics": Physics,
-    "matches": Matches,
-    "truth_particles": TruthParticles,
-    "truth_interactions": TruthInteractions,
+_NAMES: dict[type[Product], str] = {
+    Voxels: "voxels",
+    VoxelLabels: "labels",
+    Semantics: "semantics",
+    Points: "points",
+    Fragments: "fragments",
+    Particles: "particles",
+    Kinematics: "kinematics",
+    Interactions: "interactions",
+    Estimates: "estimates",
+    Physics: "physics",
+    Matches: "matches",
+    TruthParticles: "truth_particles",
+    TruthInteractions: "truth_interactions",
 }
 
 

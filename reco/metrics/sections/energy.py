@@ -1,0 +1,169 @@
+"""Figures on the energies of particles."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reco.data.classes import PID, Semantic
+from reco.data.ragged import Array
+from reco.metrics.baselines import calorimetric_energy
+from reco.metrics.energy import binned_resolution, pulls, resolution, stops, summarise_pulls
+from reco.metrics.report import Curve, Findings, Row
+from reco.metrics.sections.uncertainty import pull_rows
+from reco.metrics.stats import mean
+from reco.metrics.tables import Settings, Tables, particle_partners, take, visible_particles
+
+TITLE = "Energy of particles"
+ESTIMATORS = ("chain", "sum of charge", "calorimetry", "range", "scattering")
+"""The chain's answer, the simple one, and the single methods that the chain could fall back on."""
+EDGES = np.array([20.0, 50.0, 100.0, 200.0, 300.0, 500.0, 700.0, 1000.0, 2000.0])
+"""MeV."""
+EXITING_LENGTH = 100.0
+"""cm an exiting muon must run inside."""
+
+
+@dataclass(frozen=True)
+class EnergyRecord:
+    """Visible true particles of one event, K rows.
+
+    energy: (K,) true MeV. estimates: (K, 5) MeV, a column per estimator, NaN where unmatched or
+    not estimated. sigma: (K,) MeV, of the chain.
+    """
+
+    pid: Array
+    semantic: Array
+    contained: Array
+    length: Array
+    energy: Array
+    matched: Array
+    estimates: Array
+    sigma: Array
+
+
+def contained_showers(pid: PID) -> Callable[[EnergyRecord], Array]:
+    def select(of: EnergyRecord) -> Array:
+        return (of.pid == pid) & (of.semantic == Semantic.SHOWER) & of.contained
+
+    return select
+
+
+def electrons_300_700(of: EnergyRecord) -> Array:
+    in_range = (of.energy >= 300) & (of.energy <= 700)
+    return contained_showers(PID.ELECTRON)(of) & in_range
+
+
+def stopping(pid: PID) -> Callable[[EnergyRecord], Array]:
+    """Contained, and the true path as long as the CSDA range."""
+
+    def select(of: EnergyRecord) -> Array:
+        return (of.pid == pid) & of.contained & stops(pid, of.energy, of.length)
+
+    return select
+
+
+def contained_pions(of: EnergyRecord) -> Array:
+    return (of.pid == PID.PION) & of.contained
+
+
+def exiting_muons(of: EnergyRecord) -> Array:
+    return (of.pid == PID.MUON) & ~of.contained & (of.length > EXITING_LENGTH)
+
+
+SELECTIONS: tuple[tuple[str, Callable[[EnergyRecord], Array]], ...] = (
+    ("electrons 300-700 MeV, contained", electrons_300_700),
+    ("photons, contained", contained_showers(PID.PHOTON)),
+    ("stopping muons", stopping(PID.MUON)),
+    ("stopping protons", stopping(PID.PROTON)),
+    ("pions, contained", contained_pions),
+    ("muons above 1 m, exiting", exiting_muons),
+)
+CURVES = (("electrons, contained", contained_showers(PID.ELECTRON)), *SELECTIONS[1:])
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Bias and resolution of matched particles of a kind, pulls and coverage."""
+
+    def observe(self, event: Tables, settings: Settings) -> EnergyRecord | None:
+        truth, labels, found = event.truth_particles, event.labels, event.estimates
+        partner = particle_partners(event, settings)
+        if truth is None or labels is None or found is None or partner is None:
+            return None
+        rows = np.flatnonzero(visible_particles(labels, truth, settings))
+        of = partner[rows]
+        return EnergyRecord(
+            pid=truth.pid.values[rows],
+            semantic=truth.semantic.values[rows],
+            contained=truth.contained.values[rows],
+            length=truth.length.values[rows],
+            energy=truth.energy.values[rows],
+            matched=of >= 0,
+            estimates=take(_estimates(event, settings), of, np.nan),
+            sigma=take(found.energy_sigma.values, of, np.nan),
+        )
+
+    def summarise(self, records: Sequence[EnergyRecord]) -> Findings:
+        every = _joined(records)
+        rows = [row for name, select in SELECTIONS for row in _rows(name, every, select(every))]
+        for name, of in (("contained", every.contained), ("exiting", ~every.contained)):
+            kept = of & every.matched & (every.pid >= 0)
+            pull = pulls(every.estimates[kept, 0], every.energy[kept], every.sigma[kept])
+            label = f"energy of {name} particles"
+            rows.extend(pull_rows(label, summarise_pulls(pull), "particles"))
+        curves = (_curve(name, every, select(every)) for name, select in CURVES)
+        return Findings(tuple(rows), curves=tuple(curves))
+
+
+def _estimates(event: Tables, settings: Settings) -> Array:
+    """(P, 5) MeV, NaN where there is no such product."""
+    found, voxels, particles = event.estimates, event.voxels, event.particles
+    assert found is not None
+    table = np.full((len(found.energy.values), len(ESTIMATORS)), np.nan)
+    table[:, 0] = found.energy.values
+    if settings.baselines and voxels is not None and particles is not None:
+        table[:, 1] = calorimetric_energy(
+            voxels.energy.values, particles.voxel_particle.values, particles.semantic.values
+        )
+    if event.kinematics is not None:
+        table[:, 2] = event.kinematics.energy_calo.values
+        table[:, 4] = event.kinematics.energy_mcs.values
+    if event.physics is not None:
+        table[:, 3] = event.physics.energy_range.values
+    return table
+
+
+def _joined(records: Sequence[EnergyRecord]) -> EnergyRecord:
+    names = EnergyRecord.__dataclass_fields__
+    return EnergyRecord(
+        **{name: np.concatenate([getattr(r, name) for r in records]) for name in names}
+    )
+
+
+def _rows(name: str, every: EnergyRecord, kept: Array) -> list[Row]:
+    n = int(kept.sum())
+    rows = [Row(TITLE, f"{name}, matched", mean(every.matched[kept]), "%", n, "particles")]
+    true = every.energy[kept]
+    found = [resolution(column, true) for column in every.estimates[kept].T]
+    chain, simple = found[0], found[1]
+    bias, width = (simple.bias, simple.half_width) if simple.count else (None, None)
+    rows.append(Row(TITLE, f"{name}, bias", chain.bias, "%", chain.count, "particles", bias))
+    rows.append(
+        Row(TITLE, f"{name}, half-width", chain.half_width, "%", chain.count, "particles", width)
+    )
+    for method, other in zip(ESTIMATORS[2:], found[2:], strict=True):
+        if other.count:
+            label = f"{name}, half-width by {method} alone"
+            rows.append(Row(TITLE, label, other.half_width, "%", other.count, "particles"))
+    return rows
+
+
+def _curve(name: str, every: EnergyRecord, kept: Array) -> Curve:
+    bins = binned_resolution(every.estimates[kept, 0], every.energy[kept], EDGES)
+    return Curve(
+        name,
+        tuple(map(float, EDGES)),
+        tuple(b.bias for b in bins),
+        tuple(b.half_width for b in bins),
+        tuple(b.count for b in bins),
+    )

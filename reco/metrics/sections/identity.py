@@ -1,0 +1,232 @@
+"""Figures on what particles are: identity, primary or not, and where showers begin."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reco.data.classes import N_PID, Semantic
+from reco.data.products import Fragments, Particles, TruthParticles, VoxelLabels, Voxels
+from reco.data.ragged import Array
+from reco.metrics.baselines import geometric_vertex, identity_by_dedx, near_vertex
+from reco.metrics.report import Findings, Row
+from reco.metrics.sections.voxels import matrix_of
+from reco.metrics.segmentation import accuracy, balanced_accuracy, class_accuracy, confusion_counts
+from reco.metrics.stats import mean
+from reco.metrics.tables import Settings, Tables, particle_partners, take, visible_particles
+from reco.ops.matching import best_iou
+
+PID_NAMES = ("photon", "electron", "muon", "pion", "proton", "kaon")
+TITLE = "Particle identity"
+
+
+@dataclass(frozen=True)
+class IdentityRecord:
+    """Of the visible true particles of one event; pid -1 where unmatched.
+
+    true_pid, pid, simple_pid: (K,) of the primaries with a known pid. true_primary, primary,
+    simple_primary: (M,) bool, of all that are matched. simple_*: None without baselines.
+    """
+
+    true_pid: Array
+    pid: Array
+    simple_pid: Array | None
+    true_primary: Array
+    primary: Array
+    simple_primary: Array | None
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Identity of the true primaries, and whether particles are primaries."""
+
+    def observe(self, event: Tables, settings: Settings) -> IdentityRecord | None:
+        truth, found, labels = event.truth_particles, event.interactions, event.labels
+        partner = particle_partners(event, settings)
+        if truth is None or found is None or labels is None or partner is None:
+            return None
+        visible = visible_particles(labels, truth, settings)
+        known = visible & truth.is_primary.values & (truth.pid.values >= 0)
+        matched = visible & (partner >= 0)
+        simple_pid, simple_primary = _simple(event, settings)
+        return IdentityRecord(
+            truth.pid.values[known],
+            take(found.pid.values, partner[known], -1),
+            None if simple_pid is None else take(simple_pid, partner[known], -1),
+            truth.is_primary.values[matched],
+            found.is_primary.values[partner[matched]],
+            None if simple_primary is None else simple_primary[partner[matched]],
+        )
+
+    def summarise(self, records: Sequence[IdentityRecord]) -> Findings:
+        true = np.concatenate([r.true_pid for r in records])
+        pid = np.concatenate([r.pid for r in records])
+        simple = _joined([r.simple_pid for r in records])
+        counts = confusion_counts(true, pid, N_PID)
+        simple_counts = None if simple is None else confusion_counts(true, simple, N_PID)
+        primaries = np.concatenate([r.true_primary for r in records])
+        called = np.concatenate([r.primary for r in records])
+        simple_called = _joined([r.simple_primary for r in records])
+        rows = _pid_rows(counts, simple_counts)
+        for name, of in (("primary", primaries), ("secondary", ~primaries)):
+            rows.append(_primary_row(f"{name} accuracy", primaries, called, simple_called, of))
+        everything = np.ones(len(primaries), bool)
+        name = "primary or secondary accuracy"
+        rows.append(_primary_row(name, primaries, called, simple_called, everything))
+        return Findings(tuple(rows), (matrix_of("Identity of primaries", PID_NAMES, counts),))
+
+
+def _joined(parts: Sequence[Array | None]) -> Array | None:
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if known and len(known) == len(parts) else None
+
+
+def _pid_rows(counts: Array, simple: Array | None) -> list[Row]:
+    matched = counts.copy()
+    matched[:, -1] = 0
+    simple_matched = None
+    if simple is not None:
+        simple_matched = simple.copy()
+        simple_matched[:, -1] = 0
+    n, n_matched = int(counts.sum()), int(matched.sum())
+
+    def row(name: str, value: float, count: int, baseline: float | None = None) -> Row:
+        return Row(TITLE, name, value, "%", count, "primaries", baseline)
+
+    rows = [row("matched primaries", n_matched / n if n else float("nan"), n)]
+    for name, figure in (("accuracy", accuracy), ("balanced accuracy", balanced_accuracy)):
+        for of, own, other, count in (
+            ("matched primaries", matched, simple_matched, n_matched),
+            ("all primaries", counts, simple, n),
+        ):
+            baseline = None if other is None else figure(other)
+            rows.append(row(f"{name}, {of}", figure(own), count, baseline))
+    simple_class = None if simple_matched is None else class_accuracy(simple_matched)
+    for i, (name, value) in enumerate(zip(PID_NAMES, class_accuracy(matched), strict=True)):
+        baseline = None if simple_class is None else float(simple_class[i])
+        rows.append(row(f"{name}, matched", float(value), int(matched[i].sum()), baseline))
+    return rows
+
+
+def _primary_row(name: str, true: Array, pred: Array, simple: Array | None, of: Array) -> Row:
+    baseline = None if simple is None else mean((simple == true)[of])
+    count = int(of.sum())
+    return Row(TITLE, name, mean((pred == true)[of]), "%", count, "matched particles", baseline)
+
+
+def simple_vertices(event: Tables) -> Array | None:
+    """(I, 3) cm, by geometry, of the reconstructed interactions of one event; NaN if empty."""
+    particles, kinematics, found = event.particles, event.kinematics, event.interactions
+    if particles is None or kinematics is None or found is None:
+        return None
+    vertex = np.full((len(found.id.values), 3), np.nan)
+    semantic = particles.semantic.values
+    for i in range(len(vertex)):
+        rows = np.flatnonzero(found.particle_interaction.values == i)
+        solid = rows[semantic[rows] != Semantic.LOW_ENERGY]
+        rows = solid if len(solid) else rows
+        if len(rows):
+            vertex[i] = geometric_vertex(
+                kinematics.start.values[rows],
+                kinematics.end.values[rows],
+                kinematics.direction.values[rows],
+                semantic[rows] == Semantic.TRACK,
+            )
+    return vertex
+
+
+def _simple(event: Tables, settings: Settings) -> tuple[Array | None, Array | None]:
+    vertex = simple_vertices(event) if settings.baselines else None
+    particles, kinematics, found = event.particles, event.kinematics, event.interactions
+    if vertex is None or particles is None or kinematics is None or found is None:
+        return None, None
+    of_particle = take(vertex, found.particle_interaction.values, np.nan)
+    length = kinematics.length.values
+    mean_dedx = np.divide(
+        kinematics.energy_calo.values, length, out=np.full(len(length), np.nan), where=length > 0
+    )
+    pid = identity_by_dedx(particles.semantic.values, kinematics.start_dedx.values, mean_dedx)
+    return pid, near_vertex(kinematics.start.values, of_particle)
+
+
+@dataclass(frozen=True)
+class ShowerPrimaryRecord:
+    """(S,) bool per visible true shower: does the first fragment chosen start it?"""
+
+    right: Array
+    simple: Array
+
+
+@dataclass(frozen=True)
+class ShowerPrimary:
+    """Of the fragments of a shower, is the one with the highest score the true first?
+
+    The true first fragment holds the voxel nearest to the true start. The fragments of a shower
+    are those of the particle it is matched to; a shower that is not matched counts as wrong. The
+    simple choice is the largest fragment.
+    """
+
+    def observe(self, event: Tables, settings: Settings) -> ShowerPrimaryRecord | None:
+        voxels, labels, truth = event.voxels, event.labels, event.truth_particles
+        fragments, particles = event.fragments, event.particles
+        partner = particle_partners(event, settings)
+        if voxels is None or labels is None or truth is None or partner is None:
+            return None
+        if fragments is None or particles is None:
+            return None
+        visible = visible_particles(labels, truth, settings)
+        showers = np.flatnonzero(visible & (truth.semantic.values == Semantic.SHOWER))
+        first = _first_fragments(showers, voxels, labels, truth)
+        true_of = _true_fragments(fragments, labels)
+        scores = (particles.fragment_primary_score.values, fragments.n_voxels.values)
+        right, simple = (
+            _chosen(partner[showers], particles, score, true_of) == first for score in scores
+        )
+        return ShowerPrimaryRecord(right, simple)
+
+    def summarise(self, records: Sequence[ShowerPrimaryRecord]) -> Findings:
+        right = np.concatenate([r.right for r in records])
+        simple = np.concatenate([r.simple for r in records])
+        return Findings(
+            (
+                Row(
+                    "Showers",
+                    "primary accuracy",
+                    mean(right),
+                    "%",
+                    len(right),
+                    "showers",
+                    mean(simple),
+                ),
+            )
+        )
+
+
+def _first_fragments(
+    showers: Array, voxels: Voxels, labels: VoxelLabels, truth: TruthParticles
+) -> Array:
+    """(S,) true fragment at the start of each shower."""
+    first = np.full(len(showers), -1, np.int64)
+    for i, shower in enumerate(showers):
+        own = np.flatnonzero(labels.particle.values == shower)
+        offset = voxels.position.values[own] - truth.start.values[shower]
+        first[i] = labels.fragment.values[own[np.linalg.norm(offset, axis=1).argmin()]]
+    return first
+
+
+def _true_fragments(fragments: Fragments, labels: VoxelLabels) -> Array:
+    """(F,) the true fragment that each fragment overlaps most with; -2 for none."""
+    true = labels.fragment.values
+    n_true = int(true.max(initial=-1)) + 1
+    found = best_iou(fragments.voxel_fragment.values, true, len(fragments.n_voxels.values), n_true)
+    return np.where(found.match_a < 0, -2, found.match_a)
+
+
+def _chosen(partner: Array, particles: Particles, score: Array, true_of: Array) -> Array:
+    """(S,) true fragment of the best-scored fragment of each partner; -2 for none."""
+    chosen = np.full(len(partner), -2, np.int64)
+    for i, particle in enumerate(partner):
+        own = np.flatnonzero(particles.fragment_particle.values == particle)
+        if particle >= 0 and len(own):
+            chosen[i] = true_of[own[score[own].argmax()]]
+    return chosen

@@ -1,0 +1,164 @@
+"""Figures on interactions: vertices and total energies."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reco.data.products import TruthParticles
+from reco.data.ragged import Array
+from reco.metrics.baselines import calorimetric_energy
+from reco.metrics.energy import pulls, resolution, summarise_pulls
+from reco.metrics.report import Findings, Row
+from reco.metrics.sections.identity import simple_vertices
+from reco.metrics.sections.uncertainty import pull_rows
+from reco.metrics.stats import mean
+from reco.metrics.tables import Settings, Tables, interaction_partners, take, visible_particles
+from reco.metrics.vertex import (
+    containment_radius,
+    fraction_below,
+    mahalanobis_squared,
+    vertex_distance,
+    vertex_pulls,
+)
+
+TITLE = "Vertex"
+CHI2_68, CHI2_95 = 3.505882, 7.814728
+"""Values that hold 68 and 95 % of a chi-squared with three degrees of freedom."""
+
+
+@dataclass(frozen=True)
+class InteractionRecord:
+    """True interactions of one event with a visible primary, K rows.
+
+    n_primaries: (K,) visible ones. matched, contained: (K,) bool. true, found: (K, 3) cm;
+    covariance: (K, 3, 3) cm^2. energies: (K, 2) true and found MeV; sigma: (K,) MeV. What is not
+    matched is NaN. simple: (K, 3) cm and simple_energy: (K,) MeV, NaN without baselines.
+    """
+
+    n_primaries: Array
+    matched: Array
+    contained: Array
+    true: Array
+    found: Array
+    covariance: Array
+    simple: Array
+    true_energy: Array
+    energy: Array
+    sigma: Array
+    simple_energy: Array
+
+
+@dataclass(frozen=True)
+class Vertex:
+    """Vertices of matched interactions that have a visible primary, and their energies."""
+
+    def observe(self, event: Tables, settings: Settings) -> InteractionRecord | None:
+        truth, found, labels = event.truth_interactions, event.estimates, event.labels
+        partner, particles = interaction_partners(event, settings), event.truth_particles
+        if truth is None or found is None or partner is None:
+            return None
+        if labels is None or particles is None:
+            return None
+        visible = visible_particles(labels, particles, settings)
+        primaries = _primaries(particles, visible, len(truth.energy.values))
+        rows = np.flatnonzero(primaries > 0)
+        of = partner[rows]
+        n_found = len(found.vertex.values)
+        simple, simple_energy = _simple(event, settings, n_found)
+        return InteractionRecord(
+            n_primaries=primaries[rows],
+            matched=of >= 0,
+            contained=truth.contained.values[rows],
+            true=truth.vertex.values[rows],
+            found=take(found.vertex.values, of, np.nan),
+            covariance=take(found.vertex_cov.values, of, np.nan),
+            simple=take(simple, of, np.nan),
+            true_energy=truth.energy.values[rows],
+            energy=take(found.interaction_energy.values, of, np.nan),
+            sigma=take(found.interaction_energy_sigma.values, of, np.nan),
+            simple_energy=take(simple_energy, of, np.nan),
+        )
+
+    def summarise(self, records: Sequence[InteractionRecord]) -> Findings:
+        every = _joined(records)
+        n = len(every.matched)
+        rows = [Row(TITLE, "unmatched", mean(~every.matched), "%", n, "interactions")]
+        for least in (1, 2):
+            kept = every.matched & (every.n_primaries >= least)
+            rows.extend(_vertex_rows(every, kept, least))
+        return Findings((*rows, *_covariance_rows(every), *_energy_rows(every)))
+
+
+def _primaries(particles: TruthParticles, visible: Array, n_interactions: int) -> Array:
+    """(I,) visible primaries of each true interaction."""
+    of = particles.interaction.values
+    counted = of[visible & particles.is_primary.values & (of >= 0)]
+    return np.bincount(counted, minlength=n_interactions)
+
+
+def _simple(event: Tables, settings: Settings, n: int) -> tuple[Array, Array]:
+    """(I, 3) geometric vertices and (I,) summed energies of reconstructed interactions."""
+    vertex = simple_vertices(event) if settings.baselines else None
+    energy = np.full(n, np.nan)
+    voxels, particles, found = event.voxels, event.particles, event.interactions
+    if settings.baselines and voxels is not None and particles is not None and found is not None:
+        each = calorimetric_energy(
+            voxels.energy.values, particles.voxel_particle.values, particles.semantic.values
+        )
+        of = found.particle_interaction.values
+        energy = np.bincount(of[of >= 0], weights=each[of >= 0], minlength=n)
+    return (np.full((n, 3), np.nan) if vertex is None else vertex), energy
+
+
+def _joined(records: Sequence[InteractionRecord]) -> InteractionRecord:
+    names = InteractionRecord.__dataclass_fields__
+    return InteractionRecord(
+        **{name: np.concatenate([getattr(r, name) for r in records]) for name in names}
+    )
+
+
+def _vertex_rows(every: InteractionRecord, kept: Array, least: int) -> list[Row]:
+    own = vertex_distance(every.found[kept], every.true[kept])
+    simple = vertex_distance(every.simple[kept], every.true[kept])
+    simple = simple[np.isfinite(simple)]
+    n, of = len(own), "matched interactions"
+    suffix = "" if least == 1 else f", {least} visible primaries or more"
+    below = fraction_below(simple) if len(simple) else None
+    radius = containment_radius(simple) if len(simple) else None
+    return [
+        Row(TITLE, f"within 1 cm{suffix}", fraction_below(own), "%", n, of, below),
+        Row(TITLE, f"68 % radius{suffix}", containment_radius(own), "cm", n, of, radius),
+    ]
+
+
+def _covariance_rows(every: InteractionRecord) -> list[Row]:
+    kept = every.matched
+    found, true, covariance = every.found[kept], every.true[kept], every.covariance[kept]
+    usable = np.isfinite(covariance).all(axis=(1, 2))
+    usable[usable] = np.linalg.eigvalsh(covariance[usable].astype(np.float64))[:, 0] > 0
+    found, true, covariance = found[usable], true[usable], covariance[usable]
+    coordinate = vertex_pulls(found, true, covariance).ravel()
+    distance = mahalanobis_squared(found, true, covariance)
+    rows = pull_rows("vertex", summarise_pulls(coordinate), "coordinates")
+    for share, limit in ((68, CHI2_68), (95, CHI2_95)):
+        value, n = mean(distance <= limit), len(distance)
+        name = f"vertex, inside the {share} % ellipsoid"
+        rows.append(Row("Uncertainties", name, value, "%", n, "vertices"))
+    return rows
+
+
+def _energy_rows(every: InteractionRecord) -> list[Row]:
+    title, rows = "Energy of interactions", []
+    for name, of in (("contained", every.contained), ("exiting", ~every.contained)):
+        kept = every.matched & of
+        own = resolution(every.energy[kept], every.true_energy[kept])
+        simple = resolution(every.simple_energy[kept], every.true_energy[kept])
+        bias, width = (simple.bias, simple.half_width) if simple.count else (None, None)
+        unit = "interactions"
+        rows.append(Row(title, f"{name}, bias", own.bias, "%", own.count, unit, bias))
+        rows.append(Row(title, f"{name}, half-width", own.half_width, "%", own.count, unit, width))
+    kept = every.matched
+    pull = pulls(every.energy[kept], every.true_energy[kept], every.sigma[kept])
+    rows.extend(pull_rows("interaction energy", summarise_pulls(pull), "interactions"))
+    return rows
