@@ -1,16 +1,22 @@
-"""Sparse convolution on the CPU: gather a tile, multiply by BLAS, scatter while it is in cache."""
+"""Sparse convolution on the CPU: tiles of output rows that stay in cache, vector blocks inside.
+
+A row of the result is summed over the kernel offsets in ascending order, and over the channels
+in ascending order, whatever the tile, the number of threads and the other rows: the same voxels
+give the same bits alone or in a batch. The weight gradient sums over pairs in a fixed order.
+"""
 
 from typing import Any
 
 import numba
-import numpy as np
 import torch
 from numba import njit, prange
+from torch.nn import functional as F
 
 from reco.sparse.maps import KernelMap
+from reco.sparse.vector import BLOCKING, LANES, multiply_block, outer_block
 
 TILE_ROWS = 512
-CHUNK_ROWS = 512
+CHUNK_PAIRS = 128
 
 
 class CpuConv(torch.autograd.Function):
@@ -20,99 +26,130 @@ class CpuConv(torch.autograd.Function):
     def forward(
         ctx: Any, features: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap
     ) -> torch.Tensor:
-        features, weight = features.contiguous(), weight.contiguous()
+        features = features.contiguous()
         ctx.save_for_backward(features, weight)
         ctx.kernel_map = kernel_map
-        out = torch.empty(kernel_map.outputs, weight.shape[2])
-        _run(features, weight, kernel_map, out, False)
-        return out
+        return _forward(features, weight, kernel_map)
 
     @staticmethod
     def backward(
         ctx: Any, *gradients: torch.Tensor
     ) -> tuple[torch.Tensor | None, torch.Tensor | None, None]:
         features, weight = ctx.saved_tensors
-        kernel_map = ctx.kernel_map
         gradient = gradients[0].contiguous()
         feature_gradient = weight_gradient = None
         if ctx.needs_input_grad[0]:
-            feature_gradient = torch.empty_like(features)
-            _run(gradient, weight, kernel_map.transposed, feature_gradient, True)
+            feature_gradient = _feature_gradient(gradient, weight, ctx.kernel_map)
         if ctx.needs_input_grad[1]:
-            weight_gradient = torch.empty_like(weight)
-            pairs = kernel_map.by_offset
-            _weight_gradient(
-                features.numpy(), gradient.numpy(), *pairs, weight_gradient.numpy(), CHUNK_ROWS
-            )
+            weight_gradient = _weight_gradient(features, gradient, ctx.kernel_map)
         return feature_gradient, weight_gradient, None
 
 
-def _run(
-    x: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap, out: torch.Tensor, transpose: bool
-) -> None:
-    if kernel_map.outputs == 0:
-        return
+def _forward(x: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
+    channels = weight.shape[2]
+    weight = _pad_columns(weight.detach()).contiguous()
+    out = torch.empty(kernel_map.outputs, weight.shape[2])
     rows = _tile_rows(kernel_map.outputs)
-    pairs = kernel_map.tiled(rows)
-    _convolve(
-        x.numpy(), weight.detach().numpy(), *pairs, out.numpy(), rows, kernel_map.centre, transpose
-    )
+    _convolve(x.numpy(), weight.numpy(), *kernel_map.tiled(rows), out.numpy(), rows)
+    return _drop_columns(out, channels)
+
+
+def _feature_gradient(
+    gradient: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap
+) -> torch.Tensor:
+    turned = weight.detach().transpose(1, 2)
+    if kernel_map.symmetric:
+        return _forward(gradient, turned.flip(0), kernel_map)
+    return _forward(gradient, turned, kernel_map.transposed)
+
+
+def _weight_gradient(
+    x: torch.Tensor, gradient: torch.Tensor, kernel_map: KernelMap
+) -> torch.Tensor:
+    channels = gradient.shape[1]
+    gradient = _pad_columns(gradient).contiguous()
+    out = torch.zeros(kernel_map.offsets, x.shape[1], gradient.shape[1])
+    _add_outer_products(x.numpy(), gradient.numpy(), *kernel_map.by_offset, out.numpy())
+    return _drop_columns(out, channels)
+
+
+def _pad_columns(x: torch.Tensor) -> torch.Tensor:
+    missing = -x.shape[-1] % LANES
+    return F.pad(x, (0, missing)) if missing else x
+
+
+def _drop_columns(x: torch.Tensor, channels: int) -> torch.Tensor:
+    return x if x.shape[-1] == channels else x[..., :channels].contiguous()
 
 
 def _tile_rows(rows: int) -> int:
     """Tiles of the size that stays in L2; smaller where a deep level has few voxels."""
-    threads = numba.get_num_threads()
-    return TILE_ROWS if threads == 1 else max(32, min(TILE_ROWS, -(-rows // threads)))
+    return max(32, min(TILE_ROWS, -(-rows // numba.get_num_threads())))
+
+
+_multiply1, _multiply2, _multiply3 = (
+    multiply_block(rows, vectors) for vectors, rows in enumerate(BLOCKING.multiply, start=1)
+)
+_outer1, _outer2, _outer3 = (outer_block(BLOCKING.outer, vectors) for vectors in (1, 2, 3))
+_outer_row = outer_block(1, 1)
+_ROWS1, _ROWS2, _ROWS3 = BLOCKING.multiply
+_OUTER_ROWS = BLOCKING.outer
+
+
+@njit(inline="always")
+def _vectors(columns):  # type: ignore[no-untyped-def]
+    """Vectors in the next block of columns: 3 at a time, but 4 as 2 + 2."""
+    left = columns // LANES
+    if left == 3 or left > 4:
+        return 3
+    return 2 if left > 1 else 1
 
 
 @njit(cache=True, parallel=True)
-def _convolve(x, weight, sources, targets, starts, out, rows, centre, transpose):  # type: ignore[no-untyped-def]
-    offsets = weight.shape[0]
-    n = out.shape[0]
+def _convolve(x, weight, sources, targets, starts, out, rows):  # type: ignore[no-untyped-def]
+    offsets, _, columns = weight.shape
+    n = len(out)
     for tile in prange((n + rows - 1) // rows):
-        begin = tile * rows
-        end = min(n, begin + rows)
-        gathered = np.empty((rows, x.shape[1]), np.float32)
-        product = np.empty((rows, out.shape[1]), np.float32)
-        if centre < 0:
-            out[begin:end] = 0
-        elif transpose:
-            np.dot(x[begin:end], weight[centre].T, out[begin:end])
-        else:
-            np.dot(x[begin:end], weight[centre], out[begin:end])
+        out[tile * rows : min(n, (tile + 1) * rows)] = 0
         for k in range(offsets):
             first = starts[tile * offsets + k]
-            count = starts[tile * offsets + k + 1] - first
-            if count == 0:
-                continue
-            for r in range(count):
-                for c in range(x.shape[1]):
-                    gathered[r, c] = x[sources[first + r], c]
-            if transpose:
-                np.dot(gathered[:count], weight[k].T, product[:count])
-            else:
-                np.dot(gathered[:count], weight[k], product[:count])
-            for r in range(count):
-                for c in range(out.shape[1]):
-                    out[targets[first + r], c] += product[r, c]
+            stop = starts[tile * offsets + k + 1]
+            column = 0
+            while column < columns:
+                vectors = _vectors(columns - column)
+                if vectors == 3:
+                    for p in range(first, stop, _ROWS3):
+                        valid = min(_ROWS3, stop - p)
+                        _multiply3(x, sources, targets, p, valid, weight, k, column, out)
+                elif vectors == 2:
+                    for p in range(first, stop, _ROWS2):
+                        valid = min(_ROWS2, stop - p)
+                        _multiply2(x, sources, targets, p, valid, weight, k, column, out)
+                else:
+                    for p in range(first, stop, _ROWS1):
+                        valid = min(_ROWS1, stop - p)
+                        _multiply1(x, sources, targets, p, valid, weight, k, column, out)
+                column += vectors * LANES
 
 
 @njit(cache=True, parallel=True)
-def _weight_gradient(x, gradient, sources, targets, starts, result, chunk):  # type: ignore[no-untyped-def]
-    for k in prange(result.shape[0]):
-        result[k] = 0
-        a = np.empty((chunk, x.shape[1]), np.float32)
-        b = np.empty((chunk, gradient.shape[1]), np.float32)
-        part = np.empty((x.shape[1], gradient.shape[1]), np.float32)
-        stop = starts[k + 1] if len(starts) > k + 1 else 0
-        for begin in range(starts[k] if stop > 0 else 0, stop, chunk):
-            count = min(chunk, stop - begin)
-            for r in range(count):
-                for c in range(x.shape[1]):
-                    a[r, c] = x[sources[begin + r], c]
-                for c in range(gradient.shape[1]):
-                    b[r, c] = gradient[targets[begin + r], c]
-            np.dot(a[:count].T, b[:count], part)
-            for i in range(part.shape[0]):
-                for j in range(part.shape[1]):
-                    result[k, i, j] += part[i, j]
+def _add_outer_products(x, gradient, sources, targets, starts, out):  # type: ignore[no-untyped-def]
+    offsets, channels, columns = out.shape
+    blocked = channels - channels % _OUTER_ROWS
+    for k in prange(min(offsets, len(starts) - 1)):
+        for first in range(starts[k], starts[k + 1], CHUNK_PAIRS):
+            stop = min(first + CHUNK_PAIRS, starts[k + 1])
+            column = 0
+            while column < columns:
+                vectors = _vectors(columns - column)
+                for row in range(0, blocked, _OUTER_ROWS):
+                    if vectors == 3:
+                        _outer3(x, gradient, sources, targets, first, stop, k, row, column, out)
+                    elif vectors == 2:
+                        _outer2(x, gradient, sources, targets, first, stop, k, row, column, out)
+                    else:
+                        _outer1(x, gradient, sources, targets, first, stop, k, row, column, out)
+                column += vectors * LANES
+            for row in range(blocked, channels):
+                for c in range(0, columns, LANES):
+                    _outer_row(x, gradient, sources, targets, first, stop, k, row, c, out)

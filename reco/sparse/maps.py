@@ -37,12 +37,13 @@ class KernelMap:
     """Input rows of every output row.
 
     table: (K, outputs) int32; table[k, i] is the input row at offset k of output i, or -1.
-    inputs: number of input rows. centre: offset at which input = output for all rows, or -1.
+    inputs: number of input rows. symmetric: offset K - 1 - k is offset k read backwards, as in a
+    submanifold map, so that reversing the offsets exchanges inputs and outputs.
     """
 
     table: Int32
     inputs: int
-    centre: int = -1
+    symmetric: bool = False
 
     @property
     def offsets(self) -> int:
@@ -56,29 +57,29 @@ class KernelMap:
 
     @cached_property
     def pair_count(self) -> int:
-        """Existing pairs over all offsets, the centre included."""
+        """Existing pairs over all offsets."""
         return int(np.count_nonzero(self.table >= 0))
 
     @cached_property
     def by_offset(self) -> Pairs:
-        """All pairs, the centre included, sorted by offset."""
-        return Pairs(*_collect_pairs(self.table, max(self.outputs, 1), -1))
+        """All pairs, sorted by offset."""
+        return self.tiled(max(self.outputs, 1))
 
     @cached_property
     def _tiled(self) -> dict[int, Pairs]:
         return {}
 
     def tiled(self, rows: int) -> Pairs:
-        """Pairs but for the centre, sorted by tile of `rows` targets, then by offset."""
+        """All pairs, sorted by tile of `rows` targets, then by offset, then by target."""
         if rows not in self._tiled:
-            self._tiled[rows] = Pairs(*_collect_pairs(self.table, rows, self.centre))
+            self._tiled[rows] = Pairs(*_collect_pairs(self.table, rows))
         return self._tiled[rows]
 
     @cached_property
     def transposed(self) -> "KernelMap":
         """The map with inputs and outputs exchanged; offset k stays offset k."""
-        if self.centre >= 0:
-            return KernelMap(np.ascontiguousarray(self.table[::-1]), self.outputs, self.centre)
+        if self.symmetric:
+            return KernelMap(np.ascontiguousarray(self.table[::-1]), self.outputs, symmetric=True)
         return KernelMap(_transpose(self.table, self.inputs), self.outputs)
 
 
@@ -136,7 +137,7 @@ def submanifold_map(coordinates: torch.Tensor | Int32) -> KernelMap:
     _check_order(voxels, keys)
     step_x, step_y = strides(voxels)
     batch = np.ascontiguousarray(voxels[:, 0])
-    return KernelMap(_merge_neighbours(batch, keys, step_x, step_y), len(voxels), centre=13)
+    return KernelMap(_merge_neighbours(batch, keys, step_x, step_y), len(voxels), symmetric=True)
 
 
 def strided_map(coordinates: torch.Tensor | Int32) -> tuple[Int32, KernelMap]:
@@ -219,26 +220,24 @@ def _merge_neighbours(batch, keys, step_x, step_y):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True)
-def _collect_pairs(table, rows, skip):  # type: ignore[no-untyped-def]
+def _collect_pairs(table, rows):  # type: ignore[no-untyped-def]
     offsets, n = table.shape
     tiles = (n + rows - 1) // rows
     count = 0
     for k in range(offsets):
-        if k != skip:
-            for i in range(n):
-                count += table[k, i] >= 0
+        for i in range(n):
+            count += table[k, i] >= 0
     sources = np.empty(count, np.int32)
     targets = np.empty(count, np.int32)
     starts = np.zeros(tiles * offsets + 1, np.int64)
     p = 0
     for tile in range(tiles):
         for k in range(offsets):
-            if k != skip:
-                for i in range(tile * rows, min(n, (tile + 1) * rows)):
-                    if table[k, i] >= 0:
-                        sources[p] = table[k, i]
-                        targets[p] = i
-                        p += 1
+            for i in range(tile * rows, min(n, (tile + 1) * rows)):
+                if table[k, i] >= 0:
+                    sources[p] = table[k, i]
+                    targets[p] = i
+                    p += 1
             starts[tile * offsets + k + 1] = p
     return sources, targets, starts
 
