@@ -26,6 +26,7 @@ from reco.data.components import Occupied, occupied
 from reco.data.lineage import Lineage, trace, visible_ancestor
 from reco.data.products import TruthDeposits, TruthInteractions, TruthParticles
 from reco.data.ragged import Array, Ragged
+from reco.data.steps import split
 from reco.data.tracks import Deposits, Tracks
 from reco.data.truth_tables import Assignment, interaction_table, particle_table
 from reco.errors import InputError
@@ -140,19 +141,10 @@ def _unseen(n: int) -> EventTruth:
     )
 
 
-def _points(deposits: Deposits, seen: Array, spacing: float) -> tuple[Array, Array]:
-    """Points along each seen step, never further apart than spacing, and the step of each."""
-    start, end = deposits.start[seen].astype(float), deposits.end[seen].astype(float)
-    n = np.maximum(np.ceil(np.linalg.norm(end - start, axis=1) / spacing - 1e-3), 1).astype(int)
-    step = np.repeat(np.arange(len(seen)), n)
-    along = (np.arange(len(step)) - np.repeat(np.cumsum(n) - n, n) + 0.5) / n[step]
-    return start[step] + along[:, None] * (end - start)[step], step
-
-
 def _pieces(
     deposits: Deposits, seen: Array, lineage: Lineage, voxel_size: float, origin: Array
 ) -> _Pieces:
-    points, step = _points(deposits, seen, voxel_size)
+    points, step = split(deposits.start[seen], deposits.end[seen], voxel_size)
     track = deposits.track[seen]
     family = lineage.root[track]
     index = np.floor((points - origin) / voxel_size).astype(np.int64)
