@@ -59,13 +59,11 @@ def density_fragments(position: Array, semantic: Array, voxel_size: float) -> Ar
     return _per_class(position, semantic, FRAGMENT_RADIUS * voxel_size)
 
 
-def density_particles(position: Array, semantic: Array, voxel_size: float) -> Array:
+def density_particles(position: Array, semantic: Array, fragment: Array) -> Array:
     """(N,) int64: the density fragments, those of showers joined across gaps."""
-    fragment = density_fragments(position, semantic, voxel_size)
     shower = np.flatnonzero(semantic == Semantic.SHOWER)
-    joined = join_near(position[shower], fragment[shower], SHOWER_GAP)
     particle = fragment.copy()
-    particle[shower] = joined
+    particle[shower] = join_near(position[shower], fragment[shower], SHOWER_GAP)
     return particle
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from reco.metrics.event import Event
 from reco.metrics.report import Report
 from reco.metrics.sections.base import Section
 from reco.metrics.sections.energy import Energy
@@ -46,10 +47,11 @@ class Evaluation:
 
     def update(self, tables: Tables) -> None:
         """Add the events of these tables."""
-        for event in tables:
+        for one in tables:
+            event = Event.under(self.settings, one)
             self.events += 1
             for section, records in self._records:
-                record = section.observe(event, self.settings)
+                record = section.observe(event)
                 if record is not None:
                     records.append(record)
 

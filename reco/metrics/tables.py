@@ -4,16 +4,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
-
-from reco.data.classes import Semantic
 from reco.data.product import Product
 from reco.data.products import (
     Estimates,
     Fragments,
     Interactions,
     Kinematics,
-    Matches,
     Particles,
     Physics,
     Points,
@@ -23,9 +19,7 @@ from reco.data.products import (
     VoxelLabels,
     Voxels,
 )
-from reco.data.ragged import Array
 from reco.errors import InputError
-from reco.ops.matching import best_iou
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,6 @@ class Tables:
     interactions: Interactions | None = None
     estimates: Estimates | None = None
     physics: Physics | None = None
-    matches: Matches | None = None
     truth_particles: TruthParticles | None = None
     truth_interactions: TruthInteractions | None = None
 
@@ -61,7 +54,8 @@ class Tables:
         return cls(**known)
 
     def products(self) -> Iterator[Product]:
-        return (p for f in fields(self) if (p := getattr(self, f.name)) is not None)
+        values = (getattr(self, f.name) for f in fields(self))
+        return (value for value in values if isinstance(value, Product))
 
     def __len__(self) -> int:
         """Number of events."""
@@ -83,7 +77,6 @@ _NAMES: dict[type[Product], str] = {
     Interactions: "interactions",
     Estimates: "estimates",
     Physics: "physics",
-    Matches: "matches",
     TruthParticles: "truth_particles",
     TruthInteractions: "truth_interactions",
 }
@@ -106,63 +99,3 @@ class Settings:
     min_voxels: int = 3
     min_point_voxels: int = 10
     baselines: bool = True
-
-
-def particle_partners(event: Tables, settings: Settings) -> Array | None:
-    """(T,) row of the particle that each true particle of one event is matched to, or -1."""
-    truth, labels, particles = event.truth_particles, event.labels, event.particles
-    if truth is None:
-        return None
-    if labels is not None and particles is not None:
-        found = best_iou(
-            labels.particle.values,
-            particles.voxel_particle.values,
-            len(truth.pid.values),
-            len(particles.id.values),
-        )
-        return _above(found.match_a, found.iou_a, settings)
-    if event.matches is None:
-        return None
-    return _above(
-        event.matches.truth_particle.values, event.matches.truth_particle_iou.values, settings
-    )
-
-
-def interaction_partners(event: Tables, settings: Settings) -> Array | None:
-    """(T,) row of the interaction that each true one of one event is matched to, or -1."""
-    truth, labels, interactions = event.truth_interactions, event.labels, event.interactions
-    if truth is None:
-        return None
-    if labels is not None and interactions is not None:
-        found = best_iou(
-            labels.interaction.values,
-            interactions.voxel_interaction.values,
-            len(truth.energy.values),
-            len(interactions.id.values),
-        )
-        return _above(found.match_a, found.iou_a, settings)
-    if event.matches is None:
-        return None
-    return _above(
-        event.matches.truth_interaction.values,
-        event.matches.truth_interaction_iou.values,
-        settings,
-    )
-
-
-def visible_particles(labels: VoxelLabels, truth: TruthParticles, settings: Settings) -> Array:
-    """(T,) bool: true particles of one event with enough voxels that are no low-energy scatter."""
-    known = labels.particle.values[labels.particle.values >= 0]
-    size = np.bincount(known, minlength=len(truth.pid.values))
-    return (size >= settings.min_voxels) & (truth.semantic.values != Semantic.LOW_ENERGY)
-
-
-def _above(match: Array, iou: Array, settings: Settings) -> Array:
-    return np.where(iou > settings.min_iou, match, -1)
-
-
-def take(values: Array, rows: Array, missing: float) -> Array:
-    """values[rows], with `missing` where the row is negative."""
-    found = np.full((len(rows), *values.shape[1:]), missing, values.dtype)
-    found[rows >= 0] = values[rows[rows >= 0]]
-    return found

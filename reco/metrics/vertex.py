@@ -32,3 +32,10 @@ def mahalanobis_squared(reco: Array, true: Array, covariance: Array) -> Array:
     residual = (reco - true).astype(np.float64)[..., None]
     solved = np.linalg.solve(covariance.astype(np.float64), residual)
     return (residual * solved).sum(axis=(1, 2))
+
+
+def positive_definite(covariance: Array) -> Array:
+    """(N,) bool: covariances (N, 3, 3) that are one."""
+    finite = np.asarray(np.isfinite(covariance).all(axis=(1, 2)))
+    usable = np.where(finite[:, None, None], covariance, 0.0).astype(np.float64)
+    return np.asarray(np.linalg.eigvalsh(usable)[:, 0] > 0)

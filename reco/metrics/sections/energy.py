@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from reco.data.classes import PID, Semantic
+from reco.data.products import Estimates
 from reco.data.ragged import Array
-from reco.metrics.baselines import calorimetric_energy
 from reco.metrics.energy import binned_resolution, pulls, resolution, stops, summarise_pulls
+from reco.metrics.event import Event, take
 from reco.metrics.report import Curve, Findings, Row
 from reco.metrics.sections.uncertainty import pull_rows
 from reco.metrics.stats import mean
-from reco.metrics.tables import Settings, Tables, particle_partners, take, visible_particles
 
 TITLE = "Energy of particles"
 ESTIMATORS = ("chain", "sum of charge", "calorimetry", "range", "scattering")
@@ -85,12 +85,12 @@ CURVES = (("electrons, contained", contained_showers(PID.ELECTRON)), *SELECTIONS
 class Energy:
     """Bias and resolution of matched particles of a kind, pulls and coverage."""
 
-    def observe(self, event: Tables, settings: Settings) -> EnergyRecord | None:
-        truth, labels, found = event.truth_particles, event.labels, event.estimates
-        partner = particle_partners(event, settings)
-        if truth is None or labels is None or found is None or partner is None:
+    def observe(self, event: Event) -> EnergyRecord | None:
+        truth, found = event.truth_particles, event.estimates
+        partner, visible = event.particle_partners, event.visible
+        if truth is None or found is None or partner is None or visible is None:
             return None
-        rows = np.flatnonzero(visible_particles(labels, truth, settings))
+        rows = np.flatnonzero(visible)
         of = partner[rows]
         return EnergyRecord(
             pid=truth.pid.values[rows],
@@ -99,7 +99,7 @@ class Energy:
             length=truth.length.values[rows],
             energy=truth.energy.values[rows],
             matched=of >= 0,
-            estimates=take(_estimates(event, settings), of, np.nan),
+            estimates=take(_estimates(event, found), of, np.nan),
             sigma=take(found.energy_sigma.values, of, np.nan),
         )
 
@@ -115,16 +115,12 @@ class Energy:
         return Findings(tuple(rows), curves=tuple(curves))
 
 
-def _estimates(event: Tables, settings: Settings) -> Array:
+def _estimates(event: Event, found: Estimates) -> Array:
     """(P, 5) MeV, NaN where there is no such product."""
-    found, voxels, particles = event.estimates, event.voxels, event.particles
-    assert found is not None
     table = np.full((len(found.energy.values), len(ESTIMATORS)), np.nan)
     table[:, 0] = found.energy.values
-    if settings.baselines and voxels is not None and particles is not None:
-        table[:, 1] = calorimetric_energy(
-            voxels.energy.values, particles.voxel_particle.values, particles.semantic.values
-        )
+    if event.simple_energy is not None:
+        table[:, 1] = event.simple_energy
     if event.kinematics is not None:
         table[:, 2] = event.kinematics.energy_calo.values
         table[:, 4] = event.kinematics.energy_mcs.values

@@ -8,12 +8,12 @@ import numpy as np
 from reco.data.classes import N_PID, Semantic
 from reco.data.products import Fragments, Particles, TruthParticles, VoxelLabels, Voxels
 from reco.data.ragged import Array
-from reco.metrics.baselines import geometric_vertex, identity_by_dedx, near_vertex
+from reco.metrics.baselines import identity_by_dedx, near_vertex
+from reco.metrics.event import Event, take
 from reco.metrics.report import Findings, Row
 from reco.metrics.sections.voxels import matrix_of
 from reco.metrics.segmentation import accuracy, balanced_accuracy, class_accuracy, confusion_counts
 from reco.metrics.stats import mean
-from reco.metrics.tables import Settings, Tables, particle_partners, take, visible_particles
 from reco.ops.matching import best_iou
 
 PID_NAMES = ("photon", "electron", "muon", "pion", "proton", "kaon")
@@ -40,15 +40,14 @@ class IdentityRecord:
 class Identity:
     """Identity of the true primaries, and whether particles are primaries."""
 
-    def observe(self, event: Tables, settings: Settings) -> IdentityRecord | None:
-        truth, found, labels = event.truth_particles, event.interactions, event.labels
-        partner = particle_partners(event, settings)
-        if truth is None or found is None or labels is None or partner is None:
+    def observe(self, event: Event) -> IdentityRecord | None:
+        truth, found = event.truth_particles, event.interactions
+        partner, visible = event.particle_partners, event.visible
+        if truth is None or found is None or partner is None or visible is None:
             return None
-        visible = visible_particles(labels, truth, settings)
         known = visible & truth.is_primary.values & (truth.pid.values >= 0)
         matched = visible & (partner >= 0)
-        simple_pid, simple_primary = _simple(event, settings)
+        simple_pid, simple_primary = _simple(event)
         return IdentityRecord(
             truth.pid.values[known],
             take(found.pid.values, partner[known], -1),
@@ -114,29 +113,8 @@ def _primary_row(name: str, true: Array, pred: Array, simple: Array | None, of: 
     return Row(TITLE, name, mean((pred == true)[of]), "%", count, "matched particles", baseline)
 
 
-def simple_vertices(event: Tables) -> Array | None:
-    """(I, 3) cm, by geometry, of the reconstructed interactions of one event; NaN if empty."""
-    particles, kinematics, found = event.particles, event.kinematics, event.interactions
-    if particles is None or kinematics is None or found is None:
-        return None
-    vertex = np.full((len(found.id.values), 3), np.nan)
-    semantic = particles.semantic.values
-    for i in range(len(vertex)):
-        rows = np.flatnonzero(found.particle_interaction.values == i)
-        solid = rows[semantic[rows] != Semantic.LOW_ENERGY]
-        rows = solid if len(solid) else rows
-        if len(rows):
-            vertex[i] = geometric_vertex(
-                kinematics.start.values[rows],
-                kinematics.end.values[rows],
-                kinematics.direction.values[rows],
-                semantic[rows] == Semantic.TRACK,
-            )
-    return vertex
-
-
-def _simple(event: Tables, settings: Settings) -> tuple[Array | None, Array | None]:
-    vertex = simple_vertices(event) if settings.baselines else None
+def _simple(event: Event) -> tuple[Array | None, Array | None]:
+    vertex = event.simple_vertices
     particles, kinematics, found = event.particles, event.kinematics, event.interactions
     if vertex is None or particles is None or kinematics is None or found is None:
         return None, None
@@ -166,15 +144,14 @@ class ShowerPrimary:
     simple choice is the largest fragment.
     """
 
-    def observe(self, event: Tables, settings: Settings) -> ShowerPrimaryRecord | None:
+    def observe(self, event: Event) -> ShowerPrimaryRecord | None:
         voxels, labels, truth = event.voxels, event.labels, event.truth_particles
         fragments, particles = event.fragments, event.particles
-        partner = particle_partners(event, settings)
+        partner, visible = event.particle_partners, event.visible
         if voxels is None or labels is None or truth is None or partner is None:
             return None
-        if fragments is None or particles is None:
+        if fragments is None or particles is None or visible is None:
             return None
-        visible = visible_particles(labels, truth, settings)
         showers = np.flatnonzero(visible & (truth.semantic.values == Semantic.SHOWER))
         first = _first_fragments(showers, voxels, labels, truth)
         true_of = _true_fragments(fragments, labels)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reco.metrics.baselines import cluster_ends, density_fragments
+from reco.metrics.baselines import cluster_ends
+from reco.metrics.event import Event
 from reco.metrics.points import (
     WITHIN,
     PointDistances,
@@ -14,7 +15,6 @@ from reco.metrics.points import (
     point_distances,
 )
 from reco.metrics.report import Findings, Row
-from reco.metrics.tables import Settings, Tables
 from reco.metrics.truth_points import truth_points
 
 TITLE = "Points of interest"
@@ -32,7 +32,7 @@ class PointRecord:
 class PointSection:
     """Distances both ways, whatever the type of the point; every point weighs the same."""
 
-    def observe(self, event: Tables, settings: Settings) -> PointRecord | None:
+    def observe(self, event: Event) -> PointRecord | None:
         voxels, labels, points, truth = (
             event.voxels,
             event.labels,
@@ -47,16 +47,15 @@ class PointSection:
             truth.semantic.values,
             truth.start.values,
             truth.end.values,
-            min_voxels=settings.min_point_voxels,
+            min_voxels=event.settings.min_point_voxels,
         ).position
-        pred = points.position.values[points.score.values > settings.min_score]
+        pred = points.position.values[points.score.values > event.settings.min_score]
         simple = None
-        if settings.baselines and event.semantics is not None:
-            position, semantic = voxels.position.values, event.semantics.semantic.values
-            cluster = density_fragments(position, semantic, settings.voxel_size)
-            ends = cluster_ends(position, cluster, semantic)
-            simple = point_distances(true, ends, settings.voxel_size)
-        return PointRecord(point_distances(true, pred, settings.voxel_size), simple)
+        if event.simple is not None and event.semantics is not None:
+            semantic = event.semantics.semantic.values
+            ends = cluster_ends(voxels.position.values, event.simple.fragment, semantic)
+            simple = point_distances(true, ends, event.settings.voxel_size)
+        return PointRecord(point_distances(true, pred, event.settings.voxel_size), simple)
 
     def summarise(self, records: Sequence[PointRecord]) -> Findings:
         found = _joined([r.found for r in records])

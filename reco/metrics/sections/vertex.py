@@ -7,17 +7,16 @@ import numpy as np
 
 from reco.data.products import TruthParticles
 from reco.data.ragged import Array
-from reco.metrics.baselines import calorimetric_energy
 from reco.metrics.energy import pulls, resolution, summarise_pulls
+from reco.metrics.event import Event, take
 from reco.metrics.report import Findings, Row
-from reco.metrics.sections.identity import simple_vertices
 from reco.metrics.sections.uncertainty import pull_rows
 from reco.metrics.stats import mean
-from reco.metrics.tables import Settings, Tables, interaction_partners, take, visible_particles
 from reco.metrics.vertex import (
     containment_radius,
     fraction_below,
     mahalanobis_squared,
+    positive_definite,
     vertex_distance,
     vertex_pulls,
 )
@@ -53,19 +52,18 @@ class InteractionRecord:
 class Vertex:
     """Vertices of matched interactions that have a visible primary, and their energies."""
 
-    def observe(self, event: Tables, settings: Settings) -> InteractionRecord | None:
-        truth, found, labels = event.truth_interactions, event.estimates, event.labels
-        partner, particles = interaction_partners(event, settings), event.truth_particles
+    def observe(self, event: Event) -> InteractionRecord | None:
+        truth, found, visible = event.truth_interactions, event.estimates, event.visible
+        partner, particles = event.interaction_partners, event.truth_particles
         if truth is None or found is None or partner is None:
             return None
-        if labels is None or particles is None:
+        if visible is None or particles is None:
             return None
-        visible = visible_particles(labels, particles, settings)
         primaries = _primaries(particles, visible, len(truth.energy.values))
         rows = np.flatnonzero(primaries > 0)
         of = partner[rows]
         n_found = len(found.vertex.values)
-        simple, simple_energy = _simple(event, settings, n_found)
+        simple, simple_energy = _simple(event, n_found)
         return InteractionRecord(
             n_primaries=primaries[rows],
             matched=of >= 0,
@@ -97,17 +95,12 @@ def _primaries(particles: TruthParticles, visible: Array, n_interactions: int) -
     return np.bincount(counted, minlength=n_interactions)
 
 
-def _simple(event: Tables, settings: Settings, n: int) -> tuple[Array, Array]:
+def _simple(event: Event, n: int) -> tuple[Array, Array]:
     """(I, 3) geometric vertices and (I,) summed energies of reconstructed interactions."""
-    vertex = simple_vertices(event) if settings.baselines else None
-    energy = np.full(n, np.nan)
-    voxels, particles, found = event.voxels, event.particles, event.interactions
-    if settings.baselines and voxels is not None and particles is not None and found is not None:
-        each = calorimetric_energy(
-            voxels.energy.values, particles.voxel_particle.values, particles.semantic.values
-        )
-        of = found.particle_interaction.values
-        energy = np.bincount(of[of >= 0], weights=each[of >= 0], minlength=n)
+    vertex, energy = event.simple_vertices, np.full(n, np.nan)
+    if event.simple_energy is not None and event.interactions is not None:
+        of = event.interactions.particle_interaction.values
+        energy = np.bincount(of[of >= 0], weights=event.simple_energy[of >= 0], minlength=n)
     return (np.full((n, 3), np.nan) if vertex is None else vertex), energy
 
 
@@ -135,8 +128,7 @@ def _vertex_rows(every: InteractionRecord, kept: Array, least: int) -> list[Row]
 def _covariance_rows(every: InteractionRecord) -> list[Row]:
     kept = every.matched
     found, true, covariance = every.found[kept], every.true[kept], every.covariance[kept]
-    usable = np.isfinite(covariance).all(axis=(1, 2))
-    usable[usable] = np.linalg.eigvalsh(covariance[usable].astype(np.float64))[:, 0] > 0
+    usable = positive_definite(covariance)
     found, true, covariance = found[usable], true[usable], covariance[usable]
     coordinate = vertex_pulls(found, true, covariance).ravel()
     distance = mahalanobis_squared(found, true, covariance)

@@ -7,13 +7,12 @@ import numpy as np
 
 from reco.data.classes import N_SEMANTIC, Semantic
 from reco.data.ragged import Array
-from reco.metrics.baselines import density_fragments, density_interactions, density_particles
 from reco.metrics.clustering import ClusterScores, cluster_scores
+from reco.metrics.event import Event
 from reco.metrics.panoptic import PanopticCounts, panoptic_counts
 from reco.metrics.report import Findings, Matrix, Row
 from reco.metrics.segmentation import accuracy, class_accuracy, class_f1, confusion_counts, macro_f1
 from reco.metrics.stats import mean
-from reco.metrics.tables import Settings, Tables
 
 CLASS_NAMES = ("shower", "track", "Michel", "delta", "low-energy")
 INTERACTION_BINS = ((1, 5), (6, 10), (11, None), (21, None))
@@ -24,7 +23,7 @@ INTERACTION_BINS = ((1, 5), (6, 10), (11, None), (21, None))
 class Segmentation:
     """Semantic classes over all labelled voxels of all events."""
 
-    def observe(self, event: Tables, settings: Settings) -> Array | None:
+    def observe(self, event: Event) -> Array | None:
         if event.labels is None or event.semantics is None:
             return None
         true, pred = event.labels.semantic.values, event.semantics.semantic.values
@@ -75,58 +74,44 @@ class Labellings:
         return PartitionRecord(cluster_scores(self.true, self.pred), simple, n_true)
 
 
-def fragment_labellings(event: Tables, settings: Settings) -> Labellings | None:
+def fragment_labellings(event: Event) -> Labellings | None:
     """Dense clusters."""
     if event.labels is None or event.fragments is None:
         return None
     return Labellings(
         event.labels.fragment.values,
         event.fragments.voxel_fragment.values,
-        _simple(event, settings, density_fragments),
+        None if event.simple is None else event.simple.fragment,
     )
 
 
-def particle_labellings(event: Tables, settings: Settings) -> Labellings | None:
+def particle_labellings(event: Event) -> Labellings | None:
     if event.labels is None or event.particles is None:
         return None
     return Labellings(
         event.labels.particle.values,
         event.particles.voxel_particle.values,
-        _simple(event, settings, density_particles),
+        None if event.simple is None else event.simple.particle,
     )
 
 
-def shower_labellings(event: Tables, settings: Settings) -> Labellings | None:
+def shower_labellings(event: Event) -> Labellings | None:
     """Particles, on the voxels that truly are shower: how its fragments were grouped."""
-    found = particle_labellings(event, settings)
+    found = particle_labellings(event)
     if found is None or event.labels is None:
         return None
     shower = event.labels.semantic.values == Semantic.SHOWER
     return Labellings(np.where(shower, found.true, -1), found.pred, found.baseline)
 
 
-def interaction_labellings(event: Tables, settings: Settings) -> Labellings | None:
+def interaction_labellings(event: Event) -> Labellings | None:
     if event.labels is None or event.interactions is None:
         return None
-
-    def simple(position: Array, semantic: Array, voxel_size: float) -> Array:
-        particle = density_particles(position, semantic, voxel_size)
-        return density_interactions(position, particle)
-
     return Labellings(
         event.labels.interaction.values,
         event.interactions.voxel_interaction.values,
-        _simple(event, settings, simple),
+        None if event.simple is None else event.simple.interaction,
     )
-
-
-def _simple(
-    event: Tables, settings: Settings, method: Callable[[Array, Array, float], Array]
-) -> Array | None:
-    if not settings.baselines or event.voxels is None or event.semantics is None:
-        return None
-    position, semantic = event.voxels.position.values, event.semantics.semantic.values
-    return method(position, semantic, settings.voxel_size)
 
 
 @dataclass(frozen=True)
@@ -137,11 +122,11 @@ class Clustering:
     """
 
     title: str
-    labellings: Callable[[Tables, Settings], Labellings | None]
+    labellings: Callable[[Event], Labellings | None]
     bins: tuple[tuple[int, int | None], ...] = ()
 
-    def observe(self, event: Tables, settings: Settings) -> PartitionRecord | None:
-        found = self.labellings(event, settings)
+    def observe(self, event: Event) -> PartitionRecord | None:
+        found = self.labellings(event)
         return None if found is None else found.record()
 
     def summarise(self, records: Sequence[PartitionRecord]) -> Findings:
@@ -185,7 +170,7 @@ _FIGURES: tuple[tuple[str, Callable[[ClusterScores], float]], ...] = (
 class Panoptic:
     """Panoptic quality of the particles, with their semantic class."""
 
-    def observe(self, event: Tables, settings: Settings) -> PanopticCounts | None:
+    def observe(self, event: Event) -> PanopticCounts | None:
         labels, particles, truth = event.labels, event.particles, event.truth_particles
         if labels is None or particles is None or truth is None:
             return None
