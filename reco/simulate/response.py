@@ -34,6 +34,9 @@ REACH = 3.0
 class Response:
     """What the detector does to a deposit. Each effect has a value that turns it off.
 
+    Diffusion is off unless asked for: over metres of drift it spreads a track over many cells,
+    most of them just above the threshold, which a readout's deconvolution would take back.
+
     model: law of recombination; `none` lets all electrons escape. field: kV/cm. density: g/cm³.
     alpha, beta, ratio, birks_a, birks_k: as in reco.ops.recombination; beta is that at 90° for
     `ellipsoid`. w_value: eV per ion pair. drift_velocity: cm/µs. lifetime: µs, inf for no loss.
@@ -53,10 +56,10 @@ class Response:
     w_value: float = recombination.W_ION * 1e6
     drift_velocity: float = 0.16
     lifetime: float = 10_000.0
-    diffusion_longitudinal: float = drift.DIFFUSION_LONGITUDINAL
-    diffusion_transverse: float = drift.DIFFUSION_TRANSVERSE
-    noise: float = 0.3
-    threshold: float = 1.0
+    diffusion_longitudinal: float = 0.0
+    diffusion_transverse: float = 0.0
+    noise: float = 0.5
+    threshold: float = 3.0
     gain: float = 1.0
 
     def __post_init__(self) -> None:
@@ -95,12 +98,11 @@ class Response:
         Lifetime, diffusion, noise and recombination (β or Birks' A) are each off by a log-normal
         factor of width `relative`, so that a network does not lean on one exact response.
         """
-        names = ("lifetime", "diffusion_longitudinal", "diffusion_transverse", "noise")
-        names = (*names, "birks_a" if self.model == "birks" else "beta")
-        factors = np.exp(rng.normal(0.0, relative, len(names)))
-        return replace(
-            self, **{n: getattr(self, n) * f for n, f in zip(names, factors.tolist(), strict=True)}
-        )
+        law = "birks_a" if self.model == "birks" else "beta"
+        names = ("lifetime", "diffusion_longitudinal", "diffusion_transverse", "noise", law)
+        factors = np.exp(rng.normal(0.0, relative, len(names))).tolist()
+        changed = {n: getattr(self, n) * f for n, f in zip(names, factors, strict=True)}
+        return replace(self, **changed)
 
 
 PERFECT = Response(
@@ -189,10 +191,10 @@ def respond(
     clouds = _clouds(deposits, response, readout)
     cell, volume, row, part, cloud = _spread(clouds, readout)
     electrons, share = clouds.charge[cloud] * part, clouds.energy[cloud] * part
-    charge = np.bincount(row, electrons, len(cell))
+    collected = np.bincount(row, electrons, len(cell))
     arrival = np.bincount(row, electrons * clouds.time[cloud], len(cell))
-    time = arrival / np.maximum(charge, 1e-30)
-    charge = charge + rng.normal(0.0, response.noise, len(cell))
+    time = arrival / np.maximum(collected, 1e-30)
+    charge = collected + rng.normal(0.0, response.noise, len(cell))
     kept = np.flatnonzero((charge >= response.threshold) & (charge > 0))
     by = _dominating(truth.semantic, clouds.step[cloud], row, share, len(cell))[kept]
     # A cell that sticks out of its volume is put on the volume's face, to be found in it again.
@@ -209,7 +211,7 @@ def respond(
     )
 
 
-def mean_recombination(response: Response, dedx: float = recombination.MIP_DEDX) -> float:
+def mean_recombination(response: Response, dedx: float = recombination.MUON_DEDX) -> float:
     """Part of the electrons that escape at `dedx` MeV/cm, for a track across the field."""
     return float(_law(np.array([dedx]), np.zeros(1), response)[0])
 
@@ -260,13 +262,13 @@ def _clouds(deposits: Deposits, response: Response, readout: Readout) -> _Clouds
 def _dedx(deposits: Deposits) -> Array:
     """(N,) MeV/cm, within the limits in which the laws make sense."""
     length = np.linalg.norm(deposits.end - deposits.start, axis=1)
-    return np.maximum(deposits.energy / np.maximum(length, STEP_MIN), DEDX_MIN)
+    return np.asarray(np.maximum(deposits.energy / np.maximum(length, STEP_MIN), DEDX_MIN))
 
 
 def _cosines(deposits: Deposits) -> Array:
     """(N, 3) direction cosines of each step."""
     way = (deposits.end - deposits.start).astype(float)
-    return way / np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-12)
+    return np.asarray(way / np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-12))
 
 
 def _law(dedx: Array, cos_field: Array, r: Response) -> Array:
@@ -346,7 +348,7 @@ def _dominating(semantic: Array, step: Array, row: Array, energy: Array, n_hits:
     of_class = np.zeros((n_hits, N_SEMANTIC + 1))
     np.add.at(of_class, (row, rank), energy)
     enough = of_class >= SHARE_MIN * of_class.sum(axis=1, keepdims=True)
-    return _strongest(step, row, rank, energy, enough.argmax(axis=1))
+    return np.asarray(_strongest(step, row, rank, energy, enough.argmax(axis=1)))
 
 
 @njit(cache=True)
