@@ -31,16 +31,19 @@ class Occupied:
         """(K,) pairs and groups -> (K,) row of the same voxel in that group, or -1."""
         wanted = self.key[rows] + (groups - self.group[rows]) * self.strides[3]
         found = np.minimum(np.searchsorted(self.key, wanted), len(self.key) - 1)
-        return np.where(self.key[found] == wanted, found, -1)
+        rows_there: Array = np.where(self.key[found] == wanted, found, -1)
+        return rows_there
 
     def touching(self, rows: Array, groups: Array) -> Array:
         """(K,) pairs and groups -> (K,) row of some voxel of that group within one, or -1."""
         centre = self.key[rows] + (groups - self.group[rows]) * self.strides[3]
-        return _first_neighbour(self.key, centre, self.strides[0], self.strides[1])
+        near: Array = _first_neighbour(self.key, centre, self.strides[0], self.strides[1])
+        return near
 
     def components(self) -> Array:
         """(M,) int64, number of the connected component of each pair, from 0 in order of key."""
-        return _components(self.key, self.strides[0], self.strides[1])
+        number: Array = _components(self.key, self.strides[0], self.strides[1])
+        return number
 
 
 def occupied(index: Array, group: Array | None = None) -> Occupied:

@@ -129,9 +129,9 @@ def _inside(deposits: Deposits, bounds: Bounds | None) -> Array:
     middle = (deposits.start + deposits.end) / 2
     finite = np.isfinite(middle).all(axis=1)
     if bounds is None:
-        return finite
+        return np.asarray(finite)
     lower, upper = (np.asarray(b, float) for b in bounds)
-    return finite & (middle >= lower).all(axis=1) & (middle < upper).all(axis=1)
+    return np.asarray(finite & ((middle >= lower) & (middle < upper)).all(axis=1))
 
 
 def _unseen(n: int) -> EventTruth:

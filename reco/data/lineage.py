@@ -27,7 +27,8 @@ class Lineage:
 
     parent: int64, row of the parent or -1. root: int64, row of the trajectory that starts its
     family: itself, or the first electron or photon of its shower. kind: int8, what the family is
-    seen as if large enough (SHOWER, TRACK, MICHEL or DELTA). soft: bool, a track that is
+    seen as if large enough (SHOWER, TRACK, MICHEL, DELTA), or LOW_ENERGY for a neutral hadron,
+    which leaves unconnected recoils. soft: bool, a track that is
     low-energy scatter when small (nucleus, neutron-induced). hard: bool, an electron that is a
     shower however small (primary or from a decay). primary: bool, from the vertex itself.
     """
@@ -60,7 +61,8 @@ def trace(tracks: Tracks) -> Lineage:
     kind[michel] = Semantic.MICHEL
     kind[delta] = Semantic.DELTA
     neutron_made = (process == _number("neutron")) | (parent_code == 2112)
-    soft = ~em & (neutron_made | (code >= _FIRST_NUCLEUS) | np.isin(code, NEUTRAL))
+    kind[np.isin(code, NEUTRAL)] = Semantic.LOW_ENERGY
+    soft = ~em & (neutron_made | (code >= _FIRST_NUCLEUS))
     decay = (parent >= 0) & (process == _number("decay"))
     return Lineage(parent, root, kind, soft, (code == 11) & (primary | decay), primary)
 
@@ -103,13 +105,14 @@ def _is_michel(tracks: Tracks, process: Array, parent: Array, parent_code: Array
     gap = np.linalg.norm(tracks.start - tracks.end[parent], axis=1)
     guessed = (process == _number("unknown")) & energetic & (gap < AT_REST)
     captured = (process == _number("capture")) & energetic & (tracks.pdg == 11)
-    return electron & ((process == _number("decay")) | captured | guessed)
+    made = (process == _number("decay")) | captured | guessed
+    return np.asarray(electron & made)
 
 
 def _is_delta(pdg: Array, process: Array, parent_code: Array) -> Array:
     charged = ~np.isin(parent_code, NEUTRAL)
     made = (process == _number("ionisation")) | (process == _number("unknown"))
-    return (pdg == 11) & charged & made
+    return np.asarray((pdg == 11) & charged & made)
 
 
 @njit(cache=True)

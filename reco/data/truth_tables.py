@@ -147,7 +147,8 @@ def _within(points: Array, bounds: tuple[Array, Array] | None, margin: float = 0
     if bounds is None:
         return np.ones(len(points), bool)
     lower, upper = (np.asarray(b, float) for b in bounds)
-    return ((points >= lower + margin) & (points <= upper - margin)).all(axis=1)
+    clear = (points >= lower + margin) & (points <= upper - margin)
+    return np.asarray(clear.all(axis=1))
 
 
 def _ends(

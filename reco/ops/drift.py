@@ -27,9 +27,11 @@ def drift_velocity(field: Array | float, temperature: float = 87.0) -> Array:
 
 def diffusion_sigma(time: Array | float, coefficient: float) -> Array:
     """cm. Gaussian width √(2 D t) after `time` µs with a coefficient in cm²/s."""
-    return np.sqrt(2 * coefficient * 1e-6 * np.maximum(np.asarray(time, float), 0.0))
+    sigma: Array = np.sqrt(2 * coefficient * 1e-6 * np.maximum(np.asarray(time, float), 0.0))
+    return sigma
 
 
 def survival(time: Array | float, lifetime: float) -> Array:
     """Part of the electrons left after drifting `time` µs; lifetime µs, inf for none lost."""
-    return np.exp(-np.maximum(np.asarray(time, float), 0.0) / lifetime)
+    left: Array = np.exp(-np.maximum(np.asarray(time, float), 0.0) / lifetime)
+    return left
