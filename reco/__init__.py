@@ -1,1 +1,48 @@
-"""Event reconstruction for liquid-argon time-projection chambers."""
+"""Event reconstruction for liquid-argon time-projection chambers.
+
+    pipe = reco.load("pipelines/lartpc.yaml")
+    for event in pipe.run("input.root"):
+        print(event.particles.energy)
+    f = reco.open("out.h5")
+
+The names below load what they need when they are first used.
+"""
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# Idle OpenMP threads must sleep, and BLAS must not start its own: the threads of torch and numba
+# would wait for a core that a spinning one holds. Read once, when numpy and torch are loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+if TYPE_CHECKING:
+    from reco.errors import RecoError
+    from reco.output import Output, open
+    from reco.pipeline import Event, Pipeline, load
+
+_HOME = {
+    "Event": "reco.pipeline",
+    "Output": "reco.output",
+    "Pipeline": "reco.pipeline",
+    "RecoError": "reco.errors",
+    "load": "reco.pipeline",
+    "open": "reco.output",
+}
+
+__all__ = ["Event", "Output", "Pipeline", "RecoError", "load", "open"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("reco")
+    if name not in _HOME:
+        raise AttributeError(f"module 'reco' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

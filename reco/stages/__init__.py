@@ -1,1 +1,69 @@
-"""The stages: typed products in, one new product out."""
+"""The stages: typed products in, one new product out.
+
+This module knows where each stage lives, and imports one only when a pipeline names it.
+"""
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from reco.errors import ConfigError
+
+if TYPE_CHECKING:
+    from reco.stages.base import Stage
+
+STAGES = (
+    "voxelize",
+    "truth_voxels",
+    "labels",
+    "segment",
+    "points",
+    "fragments",
+    "particles",
+    "kinematics",
+    "interactions",
+    "estimates",
+    "physics",
+    "matches",
+)
+"""Names of the stages that come with the package, each in the module of its name."""
+
+
+def check_name(name: str) -> None:
+    """Raises ConfigError unless name is a stage of the package or of the form `module:Class`."""
+    if name in STAGES or ":" in name:
+        return
+    near = get_close_matches(name, STAGES, n=1)
+    raise ConfigError(
+        f"stages.{name}: no such stage{f'; did you mean {near[0]!r}?' if near else ''} "
+        f"(there are {', '.join(STAGES)}, or module:Class for one of your own)"
+    )
+
+
+def find(name: str) -> "type[Stage]":
+    """Import a stage: a name of STAGES, or `module:Class`. Raises ConfigError."""
+    check_name(name)
+    return _external(name) if ":" in name else _own(name)
+
+
+def _own(name: str) -> "type[Stage]":
+    from reco.stages.base import Stage
+
+    for member in vars(import_module(f"reco.stages.{name}")).values():
+        is_stage = isinstance(member, type) and issubclass(member, Stage)
+        if is_stage and vars(member).get("name") == name:
+            return cast("type[Stage]", member)
+    raise ConfigError(f"stages.{name}: module reco.stages.{name} defines no stage of this name")
+
+
+def _external(path: str) -> "type[Stage]":
+    from reco.stages.base import Stage
+
+    module, _, attribute = path.partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"stages.{path}: cannot be imported ({error})") from error
+    if not (isinstance(found, type) and issubclass(found, Stage)):
+        raise ConfigError(f"stages.{path}: not a subclass of reco.stages.base.Stage")
+    return found

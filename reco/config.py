@@ -1,0 +1,240 @@
+"""The pipeline file: one schema, checked in full before any weight is loaded.
+
+A file may start from another one (`base: other.yaml`, one level), and `--set a.b=c` changes a
+value of either. Unknown keys are refused with their path and the keys that are allowed there.
+"""
+
+import os
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from reco.errors import ConfigError
+from reco.io.branches import Branches
+from reco.stages import check_name
+
+SHARED = Path(__file__).parent / "_share" / "pipelines"
+"""Folder of the pipelines that come with the package."""
+
+T = TypeVar("T")
+Tree = dict[str, Any]
+"""What a YAML file holds, before it is checked."""
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RunConfig(_Schema):
+    """How to compute; never changes a result.
+
+    batch_size: events that pass through a stage together. device: `auto` takes the GPU when there
+    is one. threads: of the CPU; 0: all cores.
+    """
+
+    batch_size: Annotated[int, Field(ge=1, le=65536)] = 16
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    threads: Annotated[int, Field(ge=0, le=4096)] = 0
+
+
+class OutputConfig(_Schema):
+    """internal: also write what only later stages need, so that `--from` can go on from the file.
+
+    Left out: only when a run is stopped early with `--until`.
+    """
+
+    internal: bool | None = None
+
+
+class PipelineConfig(_Schema):
+    """A pipeline file.
+
+    detector: name of a shipped detector, or path of its YAML file. input: which branch plays
+    which role, see `reco.io.branches.Branches`. stages: name -> options of that stage, which the
+    stage checks itself.
+    """
+
+    detector: str = "generic"
+    input: Branches = Branches()
+    stages: dict[str, Tree] = {}
+    run: RunConfig = RunConfig()
+    output: OutputConfig = OutputConfig()
+
+
+def load(path: str | Path, overrides: Iterable[str] = ()) -> PipelineConfig:
+    """Read a pipeline: a path, or the name of a shipped one (`lartpc`).
+
+    overrides: `key.path=value` each, the value written as in YAML. Raises ConfigError.
+    """
+    file = find(path)
+    tree = _with_base(file)
+    for override in overrides:
+        assign(tree, override)
+    return check(tree, str(file), file.parent)
+
+
+def check(tree: Tree, source: str = "pipeline", folder: Path = Path()) -> PipelineConfig:
+    """The content of a pipeline file -> the checked configuration. Raises ConfigError.
+
+    folder: against which a relative path of a detector is tried first.
+    """
+    stages = tree.get("stages")
+    if isinstance(stages, dict):
+        stages = {str(k): v or {} for k, v in stages.items() if v is not False}
+        tree = tree | {"stages": stages}
+    config = validate(PipelineConfig, tree, source)
+    for name in config.stages:
+        try:
+            check_name(name)
+        except ConfigError as error:
+            raise ConfigError(f"{source}: {error}") from None
+    if (folder / config.detector).is_file():
+        return config.model_copy(update={"detector": str(folder / config.detector)})
+    return config
+
+
+def find(path: str | Path) -> Path:
+    """The file of a pipeline: a path, or the name of a shipped one."""
+    file = Path(path)
+    if file.is_file():
+        return file
+    shipped = SHARED / f"{path}.yaml"
+    if file.name == str(path) and shipped.is_file():
+        return shipped
+    names = ", ".join(sorted(p.stem for p in SHARED.glob("*.yaml")))
+    raise ConfigError(f"pipeline {str(path)!r}: no such file, and not a shipped one ({names})")
+
+
+def assign(tree: Tree, override: str) -> None:
+    """Carry out one `key.path=value` in place. Raises ConfigError when it is not of that form."""
+    path, equals, text = override.partition("=")
+    if not equals or not all(path.split(".")):
+        raise ConfigError(f"--set {override!r}: write it as key.path=value")
+    _assign(tree, path.strip(), _parse(text, f"--set {override}"), override)
+
+
+def _assign(tree: Tree, path: str, value: Any, override: str) -> None:
+    # a stage of one's own has dots in its name, so a key that exists is tried as a whole first
+    whole = next((k for k in tree if path == k or path.startswith(f"{k}.")), path.split(".")[0])
+    rest = path[len(whole) + 1 :]
+    if not rest:
+        tree[whole] = value
+        return
+    below = tree.get(whole) or {}
+    if not isinstance(below, dict):
+        raise ConfigError(f"--set {override}: {whole!r} holds the value {below!r}, not keys")
+    tree[whole] = below
+    _assign(below, rest, value, override)
+
+
+def _with_base(file: Path) -> Tree:
+    tree = read_yaml(file)
+    if "base" not in tree:
+        return tree
+    base_file = file.parent / str(tree.pop("base"))
+    base = read_yaml(base_file)
+    if "base" in base:
+        raise ConfigError(f"{base_file}: base: a base cannot have a base of its own")
+    return _merge(base, tree)
+
+
+def _merge(base: Tree, over: Tree) -> Tree:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            value = _merge(below, value)
+        merged[key] = value
+    return merged
+
+
+def read_yaml(file: Path) -> Tree:
+    """A YAML file that must hold keys and values. Raises ConfigError."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read ({error})") from None
+    tree = _parse(text, str(file))
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{file}: must hold `key: value` lines, such as `detector: generic`")
+    return tree
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice; plain YAML would keep the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key, (where, _) in zip(keys, node.value, strict=True):
+            if keys.count(key) > 1:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key!r} stands twice", problem_mark=where.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def _parse(text: str, source: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{source}{line}: not valid YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source}: not valid YAML: {error}") from None
+
+
+def validate(model: type[T], content: object, source: str, prefix: str = "") -> T:
+    """Check content against a schema. source: names the file; prefix: path of the content in it.
+
+    Raises ConfigError with one line per mistake: its path, what is wrong, what is allowed.
+    """
+    try:
+        return TypeAdapter(model).validate_python(content)
+    except ValidationError as error:
+        lines = [_explain(model, e, prefix) for e in error.errors()]
+        raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from None
+
+
+UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+
+
+def _explain(model: type, error: Mapping[str, Any], prefix: str) -> str:
+    location = [str(part) for part in error["loc"]]
+    path = ".".join([prefix, *location] if prefix else location) or "the file"
+    if error["type"] not in UNKNOWN:
+        return f"{path}: {error['msg'].lower()} (got {_short(error['input'])})"
+    allowed = keys_at(model, location[:-1])
+    near = get_close_matches(location[-1], allowed, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{path}: unknown key{hint} (allowed here: {', '.join(allowed) or 'none'})"
+
+
+def keys_at(model: Any, location: Sequence[str]) -> list[str]:
+    """Keys allowed below a location of a schema (a pydantic model or a dataclass)."""
+    for part in location:
+        model = _annotations(model).get(part)
+    return list(_annotations(model))
+
+
+def _annotations(model: Any) -> dict[str, Any]:
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return {name: field.annotation for name, field in model.model_fields.items()}
+    if isinstance(model, type) and is_dataclass(model):
+        return {field.name: field.type for field in fields(model)}
+    return {}
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def threads(config: RunConfig) -> int:
+    """Number of CPU threads to use."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return config.threads or available or 1

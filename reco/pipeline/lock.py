@@ -1,0 +1,59 @@
+"""One run at a time writes an output."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from reco.errors import RecoError
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: the rename at the end still keeps the output whole
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextmanager
+def locked(output: Path) -> Iterator[None]:
+    """Hold `output` for the block; RecoError when another run does.
+
+    The lock is the operating system's own: it goes with the process, however that ends.
+    """
+    if fcntl is None:
+        yield
+        return
+    path = output.with_name(f".{output.name}.lock")
+    handle = _acquire(path, output)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _acquire(path: Path, output: Path) -> int:
+    while True:
+        try:
+            handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+        except OSError as error:
+            raise RecoError(
+                f"{output}: cannot write here ({os.strerror(error.errno or 0)}); choose another "
+                "output with -o"
+            ) from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise RecoError(
+                f"{output}: another run is writing it; wait for it or choose another output"
+            ) from None
+        if _is_at(handle, path):
+            return handle
+        os.close(handle)  # the run before removed the file between opening and locking it
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False

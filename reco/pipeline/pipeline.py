@@ -1,0 +1,285 @@
+"""A pipeline that can run: configuration, detector, and the stages once they are needed."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numba
+import numpy as np
+import torch
+
+from reco import config as configuration
+from reco.config import PipelineConfig
+from reco.data.classes import Status
+from reco.data.product import Product
+from reco.data.products import Header, Hits, Outcome, Quantity, TruthDeposits
+from reco.data.ragged import Array
+from reco.detector import Detector
+from reco.errors import ConfigError, RecoError
+from reco.io.store import Writer
+from reco.pipeline.arrays import hits_of
+from reco.pipeline.bundle import Bundle, join
+from reco.pipeline.event import Event, rows_of
+from reco.pipeline.executor import Clock, Executor
+from reco.pipeline.lock import locked
+from reco.pipeline.planner import Plan, plan
+from reco.pipeline.provenance import provenance
+from reco.pipeline.source import Source, open_source
+from reco.stages import find
+from reco.stages.base import Context, Stage, StageOptions
+
+RAW = (Hits, TruthDeposits)
+"""Products of the input that an output does not repeat."""
+
+Progress = Callable[[int, int], None]
+"""Called after every batch with the events done and the events in all."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did.
+
+    events, empty, failed: numbers of events; the others were reconstructed. rows: per table.
+    stage_seconds: per stage, reading and writing among them. seconds: from the first event to the
+    last. failures: (entry, message) of the first few that failed.
+    """
+
+    output: Path
+    events: int
+    empty: int
+    failed: int
+    rows: dict[str, int]
+    stage_seconds: dict[str, float]
+    seconds: float
+    failures: tuple[tuple[int, str], ...]
+
+    @property
+    def reconstructed(self) -> int:
+        return self.events - self.empty - self.failed
+
+
+class Pipeline:
+    """The chain on one detector. Stages, and their weights, load when they are first needed.
+
+    Raises ConfigError where an option of a stage or the detector is wrong.
+    """
+
+    def __init__(self, config: PipelineConfig, source: str = "pipeline") -> None:
+        self.config = config
+        self.detector = Detector.load(config.detector)
+        self.device = _device(config.run.device)
+        self._classes: dict[str, type[Stage]] = {}
+        self._options: dict[str, StageOptions] = {}
+        for key, content in config.stages.items():
+            stage, path = find(key), f"stages.{key}"
+            if stage.name in self._classes:
+                raise ConfigError(f"{source}: {path}: a second stage named {stage.name!r}")
+            self._classes[stage.name] = stage
+            self._options[stage.name] = configuration.validate(stage.Options, content, source, path)
+        self._stages: dict[str, Stage] = {}
+        _set_threads(configuration.threads(config.run))
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> "Pipeline":
+        """Read a pipeline file; see `reco.config.load`."""
+        return cls(configuration.load(path, overrides), str(configuration.find(path)))
+
+    def plan(self, kinds: Iterable[type[Product]], until: str | None = None) -> Plan:
+        """The order of the stages on an input that has these products."""
+        return plan(self._classes, kinds, until)
+
+    def run(
+        self,
+        path: str | Path,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        until: str | None = None,
+        strict: bool = False,
+    ) -> Iterator[Event]:
+        """Reconstruct the events of a file, one after the other.
+
+        start, stop: range of entries. until: last stage. strict: raise where an event fails,
+        instead of giving it the status FAILED and going on.
+        """
+        with open_source(path, self.config.input) as source:
+            chosen = _range(source, start, stop)
+            executor = self._executor(source, until, strict=strict)
+            for bundle in executor.run(source, chosen.start, chosen.stop):
+                yield from (Event(bundle.at(i)) for i in range(len(bundle)))
+
+    def __call__(
+        self,
+        hits: Hits | Array,
+        value: Array | None = None,
+        time: Array | None = None,
+        quantity: Quantity | str = Quantity.ENERGY,
+        until: str | None = None,
+    ) -> Event:
+        """Reconstruct one event from arrays: position (N, 3) in cm, value (N,), time (N,) in us.
+
+        quantity: what value is: `energy` in MeV or `charge` in thousands of electrons. A Hits
+        product of one event is taken as it is. Raises InputError on hits that cannot be used.
+        """
+        hits = hits_of(hits, value, time, quantity)
+        number = np.zeros(1, np.int64)
+        bundle = Bundle((Header(run=number, subrun=number, event=number, entry=number), hits))
+        executor = self._build(self.plan(bundle.kinds, until), strict=True)
+        return Event(executor.run_one(bundle))
+
+    def process(
+        self,
+        path: str | Path,
+        output: str | Path,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        until: str | None = None,
+        stored: bool = False,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> Summary:
+        """Reconstruct a file into another; `output` appears when it is complete.
+
+        stored: path is the output of an earlier run, and its products are not made again.
+        Raises RecoError when output exists (unless overwrite) or is being written by another run.
+        """
+        output = Path(output)
+        _check_output(Path(path), output, overwrite)
+        with open_source(path, self.config.input, stored=stored) as source, locked(output):
+            chosen = _range(source, start, stop)
+            executor = self._executor(source, until)
+            facts = provenance(self.config, self.detector, executor.stages, source, chosen)
+            internal = self.config.output.internal
+            keep = internal if internal is not None else until is not None
+            with Writer(output, facts, internal=keep) as writer:
+                return _write(writer, executor, source, chosen, progress)
+
+    def _executor(self, source: Source, until: str | None, *, strict: bool = False) -> Executor:
+        try:
+            return self._build(self.plan(source.kinds, until), strict=strict)
+        except ConfigError as error:
+            if source.format != "reco":
+                raise
+            raise ConfigError(
+                f"{error}\n{source.path}: a run goes on only from products stored with --until "
+                "or --set output.internal=true"
+            ) from None
+
+    def _build(self, steps: Plan, *, strict: bool = False) -> Executor:
+        context = Context(self.detector, self.device)
+        for step in steps.steps:
+            if step.name not in self._stages:
+                self._stages[step.name] = step.stage(self._options[step.name], context)
+        stages = {step.name: self._stages[step.name] for step in steps.steps}
+        return Executor(steps.steps, stages, self.config.run.batch_size, strict)
+
+
+def load(path: str | Path, overrides: Iterable[str] = ()) -> Pipeline:
+    """Load a pipeline: a path, or the name of a shipped one (`lartpc`).
+
+    overrides: `key.path=value` each, such as `run.device=cpu`.
+    """
+    return Pipeline.load(path, overrides)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name != "cpu" and not torch.cuda.is_available():
+        raise ConfigError(f"run.device: {name} asked for, but torch finds no GPU; use auto or cpu")
+    return torch.device(name)
+
+
+def _set_threads(n: int) -> None:
+    torch.set_num_threads(n)
+    numba.set_num_threads(min(n, numba.config.NUMBA_NUM_THREADS))
+
+
+def _range(source: Source, start: int, stop: int | None) -> range:
+    n = len(source)
+    last = n if stop is None else min(stop, n)
+    if start < 0 or last < start or (start >= n > 0):
+        raise RecoError(f"{source.path}: events {start} to {stop} asked for, the file has {n}")
+    return range(start, last)
+
+
+def _check_output(path: Path, output: Path, overwrite: bool) -> None:
+    if output.is_dir():
+        raise RecoError(f"{output}: is a folder; give the name of a file")
+    if not output.exists():
+        return
+    if path.exists() and output.samefile(path):
+        raise RecoError(f"{output}: is the input itself; choose another output with -o")
+    if not overwrite:
+        raise RecoError(f"{output}: exists; add --overwrite or choose another output with -o")
+
+
+def _write(
+    writer: Writer, executor: Executor, source: Source, events: range, progress: Progress | None
+) -> Summary:
+    tally = _Tally(writer.path, executor.clock)
+    waiting: list[Bundle] = []
+    for bundle in executor.run(source, events.start, events.stop):
+        tally.add(bundle)
+        waiting.append(bundle)
+        # the file takes the width of the features from the first batch that has any
+        if not tally.only_failures:
+            _flush(writer, waiting, executor.clock)
+        if progress:
+            progress(tally.events, len(events))
+    _flush(writer, waiting, executor.clock)
+    return tally.summary()
+
+
+def _flush(writer: Writer, waiting: list[Bundle], clock: Clock) -> None:
+    if not waiting:
+        return
+    kinds = [kind for kind in waiting[0].kinds if kind not in RAW]
+    with clock.stage("write"):
+        writer.write([join([bundle[kind] for bundle in waiting]) for kind in kinds])
+    waiting.clear()
+
+
+class _Tally:
+    """Counts events and rows as they go by."""
+
+    def __init__(self, output: Path, clock: Clock) -> None:
+        self.output = output
+        self.clock = clock
+        self.events = self.empty = self.failed = 0
+        self.rows: dict[str, int] = {}
+        self.failures: list[tuple[int, str]] = []
+        self.began = perf_counter()
+
+    @property
+    def only_failures(self) -> bool:
+        return self.failed == self.events
+
+    def add(self, bundle: Bundle) -> None:
+        outcome, entry = bundle[Outcome], bundle[Header].entry
+        self.events += len(bundle)
+        self.empty += int((outcome.status == Status.EMPTY).sum())
+        failed = (outcome.status == Status.FAILED).nonzero()[0]
+        self.failed += len(failed)
+        room = max(MOST_FAILURES - len(self.failures), 0)
+        self.failures += [(int(entry[i]), outcome.message[i].decode()) for i in failed[:room]]
+        for table, rows in rows_of(bundle.without(RAW)).items():
+            self.rows[table] = self.rows.get(table, 0) + rows
+
+    def summary(self) -> Summary:
+        return Summary(
+            self.output,
+            self.events,
+            self.empty,
+            self.failed,
+            self.rows,
+            self.clock.seconds,
+            perf_counter() - self.began,
+            tuple(self.failures),
+        )
+
+
+MOST_FAILURES = 5
+"""Failures that a summary names one by one."""

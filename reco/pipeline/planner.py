@@ -1,0 +1,128 @@
+"""From the signatures of the stages to the order in which they run."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+from reco.data.product import Product
+from reco.errors import ConfigError
+from reco.stages.base import Stage
+
+Kind = type[Product]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of a plan: its name in the pipeline, its class, what it takes and makes."""
+
+    name: str
+    stage: type[Stage]
+    inputs: tuple[Kind, ...]
+    output: Kind
+
+
+@dataclass(frozen=True)
+class Plan:
+    """steps: in the order of running. stored: stages whose product the input already holds.
+
+    left_out: optional stages whose inputs do not exist.
+    """
+
+    steps: tuple[Step, ...]
+    stored: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def plan(
+    stages: Mapping[str, type[Stage]], available: Iterable[Kind], until: str | None = None
+) -> Plan:
+    """Order the stages so that each finds its inputs; ties go to the one named first.
+
+    available: products of the input. until: the last stage to run. Raises ConfigError where a
+    product has two producers or none.
+    """
+    given = tuple(available)
+    steps = [_step(name, stage) for name, stage in stages.items()]
+    _check_single_producers(steps)
+    _check_until(until, tuple(stages))
+    stored = tuple(step.name for step in steps if step.output in given)
+    ordered, rest = _order([step for step in steps if step.name not in stored], given)
+    _check_all_placed(rest, ordered, given)
+    whole = Plan(tuple(ordered), stored, tuple(step.name for step in rest))
+    return whole if until is None else replace(whole, steps=_up_to(whole, until))
+
+
+def _step(name: str, stage: type[Stage]) -> Step:
+    try:
+        signature = stage.signature()
+    except (KeyError, NameError, TypeError) as error:
+        raise ConfigError(
+            f"stage {name!r}: {stage.__module__}.{stage.__qualname__}.__call__ must annotate its "
+            f"inputs and its output with products ({error!r})"
+        ) from error
+    for kind in (*signature.inputs, signature.output):
+        if not (isinstance(kind, type) and issubclass(kind, Product)):
+            raise ConfigError(f"stage {name!r}: its signature names {kind}, which is no product")
+    return Step(name, stage, signature.inputs, signature.output)
+
+
+def _check_single_producers(steps: Sequence[Step]) -> None:
+    producer: dict[Kind, str] = {}
+    for step in steps:
+        first = producer.setdefault(step.output, step.name)
+        if first != step.name:
+            raise ConfigError(
+                f"stage {step.name!r} makes {step.output.__name__}, which stage {first!r} makes "
+                f"already; remove one of them. {_so_far(steps[: steps.index(step)], ())}"
+            )
+
+
+def _check_until(until: str | None, names: Sequence[str]) -> None:
+    if until is None or until in names:
+        return
+    near = get_close_matches(until, names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ConfigError(
+        f"--until {until}: the pipeline has no such stage{hint} (it has {', '.join(names)})"
+    )
+
+
+def _order(steps: Sequence[Step], given: Sequence[Kind]) -> tuple[list[Step], list[Step]]:
+    """Steps in the order of running, and those whose inputs never come to be."""
+    ordered: list[Step] = []
+    rest, made = list(steps), set(given)
+    while ready := next((s for s in rest if made.issuperset(s.inputs)), None):
+        rest.remove(ready)
+        ordered.append(ready)
+        made.add(ready.output)
+    return ordered, rest
+
+
+def _check_all_placed(rest: Sequence[Step], ordered: Sequence[Step], given: Sequence[Kind]) -> None:
+    made = {*given, *(step.output for step in ordered)}
+    needed = [step for step in rest if not step.stage.optional]
+    if not needed:
+        return
+    # report the root of the trouble: a stage that waits for nothing another waiting stage makes
+    pending = {step.output for step in rest}
+    root = next((s for s in needed if not pending & ({*s.inputs} - made)), needed[0])
+    missing = [kind.__name__ for kind in root.inputs if kind not in made]
+    raise ConfigError(
+        f"stage {root.name!r} needs {', '.join(missing)}, which neither the input nor an earlier "
+        f"stage makes. {_so_far(ordered, given)}"
+    )
+
+
+def _so_far(steps: Sequence[Step], given: Sequence[Kind]) -> str:
+    names = [f"{kind.__name__} (input)" for kind in given]
+    names += [f"{step.output.__name__} ({step.name})" for step in steps]
+    return f"Produced so far: {', '.join(names) or 'nothing'}."
+
+
+def _up_to(whole: Plan, until: str) -> tuple[Step, ...]:
+    names = [step.name for step in whole.steps]
+    if until in names:
+        return whole.steps[: names.index(until) + 1]
+    if until in whole.left_out:
+        raise ConfigError(f"--until {until}: the input does not have what this stage needs")
+    return ()

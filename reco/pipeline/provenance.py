@@ -1,0 +1,96 @@
+"""What an output tells of how it was made."""
+
+import hashlib
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from reco.config import PipelineConfig
+from reco.detector import Detector
+from reco.pipeline.source import Source
+from reco.stages.base import Stage
+
+PACKAGES = ("reco", "torch", "torch-geometric", "numpy", "numba", "awkward", "h5py", "uproot")
+WHOLE = 256 * 2**20
+"""Bytes up to which a file is hashed in full; of a larger one, its first and last MiB."""
+_MIB = 2**20
+
+
+def provenance(
+    config: PipelineConfig,
+    detector: Detector,
+    stages: Mapping[str, Stage],
+    source: Source,
+    events: range,
+) -> dict[str, Any]:
+    """JSON-able facts: configuration as resolved, versions, weights, input, time.
+
+    stages: those that ran, by name; a stage that has weights says so by `weights_sha256`.
+    """
+    resolved = config.model_dump(mode="json")
+    resolved["stages"] = {n: stage.options.model_dump(mode="json") for n, stage in stages.items()}
+    return {
+        "pipeline": resolved,
+        "detector": asdict(detector),
+        "stages": list(stages),
+        "weights": {
+            name: sha256
+            for name, stage in stages.items()
+            if (sha256 := getattr(stage, "weights_sha256", None))
+        },
+        "device": sorted({str(stage.context.device) for stage in stages.values()}),
+        "versions": versions(),
+        "commit": commit(),
+        "input": fingerprint(source.path) | {"format": source.format},
+        "input_provenance": source.provenance,
+        "events": [events.start, events.stop],
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the packages that a result may depend on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+@cache
+def commit() -> str | None:
+    """Git commit of the checkout that runs, with `-dirty` where it was changed; else None."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    ask = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        answer = subprocess.run(ask, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Path, size in bytes, SHA-256 of a file, and what of the file was hashed."""
+    size = path.stat().st_size
+    whole = size <= WHOLE
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        if whole:
+            while block := file.read(_MIB):
+                digest.update(block)
+        else:
+            digest.update(file.read(_MIB))
+            file.seek(size - _MIB)
+            digest.update(file.read(_MIB))
+    hashed = "all" if whole else "first and last MiB"
+    return {"path": str(path), "size": size, "sha256": digest.hexdigest(), "hashed": hashed}

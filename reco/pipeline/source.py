@@ -1,0 +1,125 @@
+"""Where events come from: a file of a known format, or products stored by an earlier run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import h5py
+
+from reco.data.product import Product
+from reco.data.products import Header, Hits
+from reco.errors import ConfigError
+from reco.io.branches import Branches
+from reco.io.store import PRODUCTS, StoredProducts, is_product_file
+from reco.pipeline.bundle import Bundle
+
+
+class Source(Protocol):
+    """Random access to the products of one file; `len` is its number of events.
+
+    kinds: types of products that every read gives. provenance: how the file was made, as far as
+    it says so itself.
+    """
+
+    path: Path
+    kinds: tuple[type[Product], ...]
+    format: str
+    provenance: Mapping[str, Any]
+
+    def __len__(self) -> int: ...
+
+    def read(self, start: int, stop: int) -> Bundle: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class _Closing:
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class FileSource(_Closing):
+    """Events of a file of any format that `reco.io` recognises."""
+
+    def __init__(self, path: Path, branches: Branches) -> None:
+        from reco.io.recognise import open_input
+
+        self.path = path
+        self._reader = open_input(path, branches)
+        description = self._reader.describe()
+        self.format = description.format
+        self.provenance: Mapping[str, Any] = {}
+        truth = tuple(kind for kind in PRODUCTS if kind.__name__ in description.truth)
+        self.kinds = (Header, Hits, *truth)
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    def read(self, start: int, stop: int) -> Bundle:
+        return Bundle(tuple(self._reader.read(start, stop)))
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class StoredSource(_Closing):
+    """Events of a native file: all the products that it holds."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stored = StoredProducts(path)
+        self.kinds = self._stored.products
+        self.format = "reco"
+        self.provenance: Mapping[str, Any] = self._stored.provenance
+        if Header not in self.kinds:
+            self._stored.close()
+            raise ConfigError(f"{path}: holds no event numbers, so no run can go on from it")
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def read(self, start: int, stop: int) -> Bundle:
+        return Bundle(tuple(self._stored.read(start, stop)))
+
+    def close(self) -> None:
+        self._stored.close()
+
+
+def open_source(path: str | Path, branches: Branches, *, stored: bool = False) -> Source:
+    """Open an input, recognised by its content; of a native file, all products are taken.
+
+    stored: refuse anything but a native file.
+    """
+    path = Path(path)
+    return StoredSource(path) if stored or _is_native(path) else FileSource(path, branches)
+
+
+def _is_native(path: Path) -> bool:
+    if not path.is_file() or not h5py.is_hdf5(path):
+        return False
+    try:
+        with h5py.File(path, "r") as handle:
+            return is_product_file(handle)
+    except OSError:
+        return False  # the reader of the format says what is wrong with it
