@@ -34,9 +34,6 @@ REACH = 3.0
 class Response:
     """What the detector does to a deposit. Each effect has a value that turns it off.
 
-    Diffusion is off unless asked for: over metres of drift it spreads a track over many cells,
-    most of them just above the threshold, which a readout's deconvolution would take back.
-
     model: law of recombination; `none` lets all electrons escape. field: kV/cm. density: g/cm³.
     alpha, beta, ratio, birks_a, birks_k: as in reco.ops.recombination; beta is that at 90° for
     `ellipsoid`. w_value: eV per ion pair. drift_velocity: cm/µs. lifetime: µs, inf for no loss.
@@ -56,8 +53,8 @@ class Response:
     w_value: float = recombination.W_ION * 1e6
     drift_velocity: float = 0.16
     lifetime: float = 10_000.0
-    diffusion_longitudinal: float = 0.0
-    diffusion_transverse: float = 0.0
+    diffusion_longitudinal: float = drift.DIFFUSION_LONGITUDINAL
+    diffusion_transverse: float = drift.DIFFUSION_TRANSVERSE
     noise: float = 0.5
     threshold: float = 3.0
     gain: float = 1.0
