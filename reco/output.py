@@ -9,12 +9,13 @@ import awkward as ak
 import h5py
 import numpy as np
 
-from reco.data.product import Product
+from reco.data.product import Column, Product, column_of
 from reco.data.ragged import Array, Ragged
 from reco.errors import FormatError, InputError
 from reco.io.store import StoredProducts
 
 OFFSETS = "offsets"
+AXES = ("x", "y", "z")
 
 
 class Output:
@@ -127,17 +128,16 @@ def table_of(products: Iterable[Product], name: str) -> ak.Array:
 
 def _columns(products: Iterable[Product], name: str) -> Iterator[tuple[str, Array | Ragged]]:
     for product in products:
-        specs = product.columns()
         for field, data in product.items():
-            spec = specs[field.name]
-            if spec.table != name:
-                continue
-            if len(spec.parts) == 1:
-                yield spec.name, data
-                continue
-            for i, part in enumerate(spec.parts):
-                flat = isinstance(data, Ragged)
-                yield part, data.like(data.values[:, i]) if flat else data[:, i]
+            spec = column_of(field)
+            if spec.table == name:
+                yield from ((part, _part(data, spec, i)) for i, part in enumerate(spec.parts))
+
+
+def _part(data: Array | Ragged, spec: Column, i: int) -> Array | Ragged:
+    if len(spec.parts) == 1:
+        return data
+    return data.like(data.values[:, i]) if isinstance(data, Ragged) else data[:, i]
 
 
 def table(columns: Mapping[str, Array], offsets: Array | None) -> ak.Array:
@@ -157,13 +157,13 @@ def table(columns: Mapping[str, Array], offsets: Array | None) -> ak.Array:
 def _records(columns: Mapping[str, Array], n_rows: int) -> Any:
     fields: dict[str, Any] = {}
     for name, values in columns.items():
-        stem = name[:-2]
-        vector = {axis: columns.get(f"{stem}_{axis}") for axis in "xyz"}
-        if name[-2:] in ("_x", "_y", "_z") and all(part is not None for part in vector.values()):
-            if stem not in fields:
-                fields[stem] = _record({axis: _content(v) for axis, v in vector.items()}, n_rows)
-        else:
+        stem, _, axis = name.rpartition("_")
+        vector = [columns[f"{stem}_{a}"] for a in AXES if f"{stem}_{a}" in columns]
+        if axis not in AXES or len(vector) < len(AXES):
             fields[name] = _content(values)
+        elif stem not in fields:
+            parts = map(_content, vector)
+            fields[stem] = _record(dict(zip(AXES, parts, strict=True)), n_rows)
     return _record(fields, n_rows)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Self, TypeVar, cast
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Bundle:
     def __getitem__(self, kind: type[P]) -> P:
         for product in self.products:
             if type(product) is kind:
-                return cast(P, product)
+                return product
         raise KeyError(kind.__name__)
 
     def __contains__(self, kind: type[Product]) -> bool:

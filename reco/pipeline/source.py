@@ -5,13 +5,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-import h5py
-
 from reco.data.product import Product
 from reco.data.products import Header, Hits
 from reco.errors import ConfigError
 from reco.io.branches import Branches
-from reco.io.store import PRODUCTS, StoredProducts, is_product_file
+from reco.io.native import NativeReader
+from reco.io.recognise import open_input
+from reco.io.store import PRODUCTS, StoredProducts
 from reco.pipeline.bundle import Bundle
 
 
@@ -63,13 +63,13 @@ class FileSource(_Closing):
     """Events of a file of any format that `reco.io` recognises."""
 
     def __init__(self, path: Path, branches: Branches) -> None:
-        from reco.io.recognise import open_input
-
         self.path = path
         self._reader = open_input(path, branches)
         description = self._reader.describe()
         self.format = description.format
         self.provenance: Mapping[str, Any] = {}
+        if isinstance(self._reader, NativeReader):
+            self.provenance = self._reader.store.provenance
         truth = tuple(kind for kind in PRODUCTS if kind.__name__ in description.truth)
         self.kinds = (Header, Hits, *truth)
 
@@ -107,19 +107,8 @@ class StoredSource(_Closing):
 
 
 def open_source(path: str | Path, branches: Branches, *, stored: bool = False) -> Source:
-    """Open an input, recognised by its content; of a native file, all products are taken.
+    """Open an input, recognised by its content.
 
-    stored: refuse anything but a native file.
+    stored: go on from the products of a native file, all of them, and refuse any other file.
     """
-    path = Path(path)
-    return StoredSource(path) if stored or _is_native(path) else FileSource(path, branches)
-
-
-def _is_native(path: Path) -> bool:
-    if not path.is_file() or not h5py.is_hdf5(path):
-        return False
-    try:
-        with h5py.File(path, "r") as handle:
-            return is_product_file(handle)
-    except OSError:
-        return False  # the reader of the format says what is wrong with it
+    return StoredSource(Path(path)) if stored else FileSource(Path(path), branches)
