@@ -57,9 +57,8 @@ class Evaluation:
 
     def report(self) -> Report:
         """The figures so far; a section without any record is left out."""
-        return Report.of(
-            self.events, (s.summarise(records) for s, records in self._records if records)
-        )
+        findings = (s.summarise(records) for s, records in self._records if records)
+        return Report.of(self.events, self.settings, findings)
 
 
 def evaluate(chunks: Iterable[Tables], settings: Settings) -> Report:

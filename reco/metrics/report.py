@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
+from reco.metrics.tables import Settings
+
 
 @dataclass(frozen=True)
 class Row:
@@ -61,19 +63,24 @@ class Findings:
 
 @dataclass(frozen=True)
 class Report:
-    """All figures of one evaluation over so many events."""
+    """All figures of one evaluation over so many events, and the settings they hold for."""
 
     events: int
+    settings: Settings
     rows: tuple[Row, ...]
     matrices: tuple[Matrix, ...]
     curves: tuple[Curve, ...]
 
     @classmethod
-    def of(cls, events: int, findings: Iterable[Findings]) -> "Report":
+    def of(cls, events: int, settings: Settings, findings: Iterable[Findings]) -> "Report":
+        """Join the findings; rows of one section stand together, where it came first."""
         parts = list(findings)
+        rows = [row for part in parts for row in part.rows]
+        place = {row.section: i for i, row in reversed(list(enumerate(rows)))}
         return cls(
             events=events,
-            rows=tuple(row for part in parts for row in part.rows),
+            settings=settings,
+            rows=tuple(sorted(rows, key=lambda row: place[row.section])),
             matrices=tuple(matrix for part in parts for matrix in part.matrices),
             curves=tuple(curve for part in parts for curve in part.curves),
         )
@@ -97,7 +104,7 @@ class Report:
         return Group(
             _figures(self),
             *(_matrix(matrix) for matrix in self.matrices),
-            *(_curve(curve) for curve in self.curves),
+            *(_curve(curve) for curve in self.curves if any(curve.count)),
         )
 
     def print(self, console: Console | None = None) -> None:
@@ -139,7 +146,8 @@ def _curve(curve: Curve) -> Table:
     bins = pairwise(curve.edges)
     columns = zip(bins, curve.bias, curve.half_width, curve.count, strict=True)
     for (low, high), bias, width, count in columns:
-        table.add_row(f"{low:g}-{high:g}", show(bias, "%"), show(width, "%"), str(count))
+        if count:
+            table.add_row(f"{low:g}-{high:g}", show(bias, "%"), show(width, "%"), str(count))
     return table
 
 

@@ -26,6 +26,7 @@ from reco.data.products import (
 from reco.data.ragged import Ragged
 from reco.errors import InputError
 from reco.metrics import Evaluation, Report, Settings, Tables, evaluate
+from reco.metrics.report import Findings, Row
 
 SIZE = 0.3
 SETTINGS = Settings(voxel_size=SIZE)
@@ -346,5 +347,7 @@ def test_products_that_do_not_matter_are_ignored():
     assert Tables.of([header]) == Tables()
 
 
-def test_a_report_is_made_of_findings():
-    assert Report.of(0, []).rows == ()
+def test_rows_of_a_section_stand_together():
+    rows = [Row(section, "", 0.0, "", 0, "") for section in "abac"]
+    report = Report.of(0, SETTINGS, [Findings((row,)) for row in rows])
+    assert [row.section for row in report.rows] == list("aabc")

@@ -70,15 +70,27 @@ def exiting_muons(of: EnergyRecord) -> Array:
     return (of.pid == PID.MUON) & ~of.contained & (of.length > EXITING_LENGTH)
 
 
-SELECTIONS: tuple[tuple[str, Callable[[EnergyRecord], Array]], ...] = (
-    ("electrons 300-700 MeV, contained", electrons_300_700),
-    ("photons, contained", contained_showers(PID.PHOTON)),
-    ("stopping muons", stopping(PID.MUON)),
-    ("stopping protons", stopping(PID.PROTON)),
-    ("pions, contained", contained_pions),
-    ("muons above 1 m, exiting", exiting_muons),
+@dataclass(frozen=True)
+class Selection:
+    """A kind of particle, and the single methods (of ESTIMATORS) that make sense for it."""
+
+    name: str
+    select: Callable[[EnergyRecord], Array]
+    methods: tuple[str, ...]
+
+
+SELECTIONS = (
+    Selection("electrons 300-700 MeV, contained", electrons_300_700, ("calorimetry",)),
+    Selection("photons, contained", contained_showers(PID.PHOTON), ("calorimetry",)),
+    Selection("stopping muons", stopping(PID.MUON), ("calorimetry", "range", "scattering")),
+    Selection("stopping protons", stopping(PID.PROTON), ("calorimetry", "range")),
+    Selection("pions, contained", contained_pions, ("calorimetry", "range")),
+    Selection("muons above 1 m, exiting", exiting_muons, ("calorimetry", "scattering")),
 )
-CURVES = (("electrons, contained", contained_showers(PID.ELECTRON)), *SELECTIONS[1:])
+CURVES = (
+    Selection("electrons, contained", contained_showers(PID.ELECTRON), ()),
+    *SELECTIONS[1:],
+)
 
 
 @dataclass(frozen=True)
@@ -105,13 +117,13 @@ class Energy:
 
     def summarise(self, records: Sequence[EnergyRecord]) -> Findings:
         every = _joined(records)
-        rows = [row for name, select in SELECTIONS for row in _rows(name, every, select(every))]
+        rows = [row for selection in SELECTIONS for row in _rows(selection, every)]
         for name, of in (("contained", every.contained), ("exiting", ~every.contained)):
             kept = of & every.matched & (every.pid >= 0)
             pull = pulls(every.estimates[kept, 0], every.energy[kept], every.sigma[kept])
             label = f"energy of {name} particles"
             rows.extend(pull_rows(label, summarise_pulls(pull), "particles"))
-        curves = (_curve(name, every, select(every)) for name, select in CURVES)
+        curves = (_curve(of.name, every, of.select(every)) for of in CURVES)
         return Findings(tuple(rows), curves=tuple(curves))
 
 
@@ -136,22 +148,25 @@ def _joined(records: Sequence[EnergyRecord]) -> EnergyRecord:
     )
 
 
-def _rows(name: str, every: EnergyRecord, kept: Array) -> list[Row]:
-    n = int(kept.sum())
-    rows = [Row(TITLE, f"{name}, matched", mean(every.matched[kept]), "%", n, "particles")]
-    true = every.energy[kept]
-    found = [resolution(column, true) for column in every.estimates[kept].T]
-    chain, simple = found[0], found[1]
+def _rows(selection: Selection, every: EnergyRecord) -> list[Row]:
+    kept = selection.select(every)
+    true, estimates = every.energy[kept], every.estimates[kept]
+    found = {name: resolution(estimates[:, i], true) for i, name in enumerate(ESTIMATORS)}
+    chain, simple = found["chain"], found["sum of charge"]
     bias, width = (simple.bias, simple.half_width) if simple.count else (None, None)
-    rows.append(Row(TITLE, f"{name}, bias", chain.bias, "%", chain.count, "particles", bias))
-    rows.append(
-        Row(TITLE, f"{name}, half-width", chain.half_width, "%", chain.count, "particles", width)
-    )
-    for method, other in zip(ESTIMATORS[2:], found[2:], strict=True):
-        if other.count:
-            label = f"{name}, half-width by {method} alone"
-            rows.append(Row(TITLE, label, other.half_width, "%", other.count, "particles"))
-    return rows
+
+    def row(name: str, value: float, count: int, baseline: float | None = None) -> Row:
+        return Row(TITLE, f"{selection.name}, {name}", value, "%", count, "particles", baseline)
+
+    return [
+        row("matched", mean(every.matched[kept]), len(true)),
+        row("bias", chain.bias, chain.count, bias),
+        row("half-width", chain.half_width, chain.count, width),
+        *(
+            row(f"half-width by {method} alone", found[method].half_width, found[method].count)
+            for method in selection.methods
+        ),
+    ]
 
 
 def _curve(name: str, every: EnergyRecord, kept: Array) -> Curve:
