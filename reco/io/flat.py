@@ -1,0 +1,110 @@
+"""What flat ROOT and flat HDF5 files have in common: roles, and one event from its columns."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from reco.data.product import Product
+from reco.data.products import Hits, Quantity
+from reco.data.ragged import Array
+from reco.errors import FormatError
+from reco.io.base import Entry
+from reco.io.branches import Branches
+from reco.io.hits import HitColumns, deposits_on_hits, has_position, hits_of
+
+TRUTH_ROLES = ("semantic", "fragment", "particle")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Role of each branch that will be read. of: role -> branch."""
+
+    of: dict[str, str]
+    quantity: Quantity
+
+    @property
+    def has_truth(self) -> bool:
+        return "semantic" in self.of
+
+
+def find_roles(
+    branches: Branches, is_rows: Callable[[str], bool], is_number: Callable[[str], bool]
+) -> Roles | None:
+    """Roles of the branches of one tree or group; None when it has no x, y, z and value.
+
+    is_rows: whether a branch has a number per hit. is_number: whether it has one per event.
+    """
+    position = {axis: str(getattr(branches, axis)) for axis in "xyz"}
+    value = next(((n, q) for n, q in branches.values() if is_rows(n)), None)
+    if value is None or not all(is_rows(name) for name in position.values()):
+        return None
+    of = position | {"value": value[0]}
+    for role in ("t", *TRUTH_ROLES, "true_energy"):
+        name = getattr(branches, role) or role
+        if is_rows(name):
+            of[role] = name
+    for role in ("run", "subrun", "event"):
+        name = getattr(branches, role) or role
+        if is_number(name):
+            of[role] = name
+    return Roles(of, value[1])
+
+
+def check_roles(path: str, branches: Branches, roles: Roles) -> None:
+    """Raise FormatError for a branch that was named but not found, and for truth without energy."""
+    for role in ("t", *TRUTH_ROLES, "true_energy", "run", "subrun", "event"):
+        name = getattr(branches, role)
+        if name is not None and roles.of.get(role) != name:
+            raise FormatError(
+                f"{path}: no usable branch {name!r} for {role!r}; name another one, "
+                f"or leave {role!r} out of the branches"
+            )
+    if roles.has_truth and roles.quantity is Quantity.CHARGE and "true_energy" not in roles.of:
+        raise FormatError(
+            f"{path}: true labels of hits need their true energy when the hits have a charge; "
+            "name its branch as 'true_energy'"
+        )
+
+
+def flat_event(
+    entry: Entry, columns: Mapping[str, Array], roles: Roles, branches: Branches
+) -> tuple[Product, ...]:
+    """Hits of one event, and its TruthDeposits where it has labels. columns: role -> (N,)."""
+    _equal_rows(entry, columns, roles)
+    position = np.stack([columns[axis] for axis in "xyz"], axis=1).astype(np.float64)
+    keep = has_position(position)
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = columns["value"][keep].astype(np.float64) * branches.scale(roles.quantity)
+        time = columns.get("t", np.zeros(len(keep)))[keep].astype(np.float64) * branches.time
+        position = position[keep] * branches.length
+    names = (*(roles.of[axis] for axis in "xyz"), roles.of["value"], roles.of.get("t", "t"))
+    hits = hits_of(entry, HitColumns(position, value, time, names), roles.quantity)
+    if not roles.has_truth:
+        return (hits,)
+    kept = {role: rows[keep] for role, rows in columns.items()}
+    return (hits, _deposits(entry, hits, kept, value))
+
+
+def _deposits(entry: Entry, hits: Hits, columns: Mapping[str, Array], value: Array) -> Product:
+    none = np.full(len(value), -1)
+    labels = [columns.get(role, none) for role in TRUTH_ROLES]
+    for role, label in zip(TRUTH_ROLES, labels, strict=True):
+        if len(label) and not (label.min() >= -1 and label.max() < 2**31):
+            raise entry.error(role, "holds a label below -1 or above 2147483647, or NaN")
+    if len(none) and labels[0].max() > 4:
+        raise entry.error(
+            "semantic", f"holds the class {labels[0].max()}", "classes are -1 (unknown) to 4"
+        )
+    return deposits_on_hits(hits, columns.get("true_energy", value), *labels)
+
+
+def _equal_rows(entry: Entry, columns: Mapping[str, Array], roles: Roles) -> None:
+    n_rows = len(columns["x"])
+    for role, rows in columns.items():
+        if len(rows) != n_rows:
+            raise entry.error(
+                roles.of[role],
+                f"has {len(rows)} rows, branch {roles.of['x']!r} has {n_rows}",
+                "every branch of the hits must have one number per hit",
+            )

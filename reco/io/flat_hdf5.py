@@ -1,0 +1,173 @@
+"""Flat HDF5: a row per hit, as datasets of a group or as a compound dataset."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+
+from reco.data.product import Product
+from reco.data.ragged import Array
+from reco.errors import FormatError
+from reco.io.base import Description, Entry, EventReader, guard
+from reco.io.branches import Branches
+from reco.io.flat import Roles, check_roles, find_roles, flat_event
+from reco.io.hdf5 import EventIndex, Table, index_by_column, index_by_offsets
+from reco.io.hits import header_of
+
+EVENT_COLUMNS = ("event", "event_id", "eventID")
+OFFSETS = ("event_offsets", "offsets")
+
+
+def recognise(file: Any, branches: Branches) -> bool:
+    return bool(_tables(file, branches))
+
+
+class FlatHdf5Reader(EventReader):
+    def __init__(self, file: Any, path: str, branches: Branches) -> None:
+        super().__init__(path)
+        self.file, self.branches = file, branches
+        self.table = find_table(file, path, branches)
+        roles = _roles(self.table, branches)
+        self.index, self.by_event, cut = find_events(self.table, branches)
+        self.roles = Roles(
+            {r: n for r, n in roles.of.items() if r not in ("run", "subrun", "event")},
+            roles.quantity,
+        )
+        check_roles(path, branches, Roles(self.roles.of | self.by_event | cut, roles.quantity))
+        _check_lengths(self.table, self.roles)
+        self.cut = cut
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def describe(self) -> Description:
+        used = self.roles.of | self.by_event | self.cut
+        return Description(
+            format="flat HDF5 of hits",
+            path=self.path,
+            n_events=len(self),
+            quantity=self.roles.quantity,
+            truth=("TruthDeposits",) if self.roles.has_truth else (),
+            branches=tuple(
+                (role, f"{self.table.name.rstrip('/')}/{name}") for role, name in used.items()
+            ),
+        )
+
+    def events(self, start: int, stop: int) -> list[tuple[Product, ...]]:
+        return [self._event(number) for number in range(start, stop)]
+
+    def _event(self, number: int) -> tuple[Product, ...]:
+        entry = Entry(self.path, number)
+        with guard(self.path, f"entry {number}"):
+            columns = {r: self._column(n, number) for r, n in self.roles.of.items()}
+            header = header_of(entry, **self._numbers(number))
+        return (header, *flat_event(entry, columns, self.roles, self.branches))
+
+    def _column(self, name: str, number: int) -> Array:
+        parts = [self.table.read(name, a, b) for a, b in self.index.runs(number)]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def _numbers(self, number: int) -> Mapping[str, int]:
+        numbers = {
+            role: int(self.table.read(name, number, number + 1)[0])
+            for role, name in self.by_event.items()
+        }
+        return {"event": int(self.index.ids[number]), **numbers}
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def find_table(file: Any, path: str, branches: Branches) -> Table:
+    """The group or dataset that was named, or the only one that has the columns of hits."""
+    if branches.tree is not None:
+        node = file.get(branches.tree)
+        if node is None:
+            raise FormatError(f"{path}: no group or dataset {branches.tree!r}")
+        table = Table(path, node)
+        if not _has_hits(table, branches):
+            raise FormatError(f"{path}: {branches.tree!r} {_lacks(table, branches)}")
+        return table
+    nodes = _tables(file, branches)
+    if len(nodes) != 1:
+        names = ", ".join(node.name for node in nodes) or "none"
+        raise FormatError(
+            f"{path}: the hits must be in one group or dataset with columns {branches.x}, "
+            f"{branches.y}, {branches.z} and charge or energy; found {names}: name one as 'tree'"
+        )
+    return Table(path, nodes[0])
+
+
+def find_events(
+    table: Table, branches: Branches
+) -> tuple[EventIndex, dict[str, str], dict[str, str]]:
+    """Index of the events; columns with a number per event; the column that cuts the rows."""
+    offsets = branches.offsets
+    if offsets is None and not table.is_compound:
+        offsets = next((name for name in OFFSETS if name in table), None)
+    if offsets is not None:
+        return _events_by_offsets(table, branches, offsets)
+    wanted = (branches.event,) if branches.event is not None else EVENT_COLUMNS
+    column = table.first_of(wanted)
+    if column is None:
+        raise FormatError(
+            f"{table.path}: {table.name!r} has no column {' or '.join(wanted)} to cut its rows "
+            "into events; name it as 'event', or a dataset of row numbers as 'offsets'"
+        )
+    return index_by_column(table, column), {}, {"event": column}
+
+
+def _events_by_offsets(
+    table: Table, branches: Branches, name: str
+) -> tuple[EventIndex, dict[str, str], dict[str, str]]:
+    group = table.node.parent if table.is_compound else table.node
+    dataset = group.get(name)
+    if not isinstance(dataset, h5py.Dataset):
+        raise FormatError(f"{table.path}: no dataset {name!r} of offsets beside {table.name!r}")
+    index = index_by_offsets(table.path, dataset, table.length(branches.x))
+    numbers = {
+        role: column
+        for role in ("run", "subrun", "event")
+        if not table.is_compound
+        and (column := getattr(branches, role) or role) in table
+        and table.length(column) == len(index)
+    }
+    return index, numbers, {"offsets": name}
+
+
+def _roles(table: Table, branches: Branches) -> Roles:
+    roles = find_roles(branches, table.__contains__, table.__contains__)
+    if roles is None:
+        raise FormatError(f"{table.path}: {table.name!r} {_lacks(table, branches)}")
+    return roles
+
+
+def _has_hits(table: Table, branches: Branches) -> bool:
+    return find_roles(branches, table.__contains__, table.__contains__) is not None
+
+
+def _check_lengths(table: Table, roles: Roles) -> None:
+    n_rows = table.length(roles.of["x"])
+    for name in roles.of.values():
+        if table.length(name) != n_rows:
+            raise FormatError(
+                f"{table.path}: column {name!r} of {table.name!r} has {table.length(name)} rows, "
+                f"column {roles.of['x']!r} has {n_rows}; columns of hits must be equally long"
+            )
+
+
+def _lacks(table: Table, branches: Branches) -> str:
+    values = " or ".join(name for name, _ in branches.values())
+    return (
+        f"lacks columns of numbers named {branches.x}, {branches.y}, {branches.z} and {values}; "
+        f"its columns: {', '.join(table.columns) or 'none'}"
+    )
+
+
+def _tables(file: Any, branches: Branches) -> list[Any]:
+    """Groups and compound datasets that have the columns of hits."""
+    nodes = [file]
+    file.visititems(lambda _, node: nodes.append(node))
+    tables = [node for node in nodes if isinstance(node, h5py.Group) or node.dtype.names]
+    return [node for node in tables if _has_hits(Table(file.filename, node), branches)]

@@ -1,0 +1,91 @@
+"""Which reader a file is for, told by its content alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from reco.errors import FormatError
+from reco.io import edepsim, flat_hdf5, flat_root, larcv2, larndsim, refused
+from reco.io.base import Reader, guard
+from reco.io.branches import Branches
+from reco.io.hdf5 import MAGIC as HDF5_MAGIC
+from reco.io.hdf5 import open_hdf5
+from reco.io.native import NativeReader
+from reco.io.root import MAGIC as ROOT_MAGIC
+from reco.io.root import RootFile
+from reco.io.store import is_product_file
+
+
+@dataclass(frozen=True)
+class Format:
+    """One row of the table of formats.
+
+    recognise: whether an open file is of this format. open: the reader for it, from the open
+    file, its path and the branches.
+    """
+
+    name: str
+    recognise: Callable[[Any, Branches], bool]
+    open: Callable[[Any, str, Branches], Reader]
+
+
+HDF5_FORMATS = (
+    Format("reco", lambda f, b: is_product_file(f), NativeReader),
+    *(Format(name, is_it, refuse) for name, is_it, refuse in refused.HDF5_FORMATS),
+    Format("larnd-sim segments", lambda f, b: larndsim.recognise(f), larndsim.LarndSimReader),
+    Format("flat HDF5", flat_hdf5.recognise, flat_hdf5.FlatHdf5Reader),
+)
+ROOT_FORMATS = (
+    Format("edep-sim", lambda f, b: edepsim.recognise(f), edepsim.EdepSimReader),
+    Format("larcv2", lambda f, b: larcv2.recognise(f), larcv2.Larcv2Reader),
+    Format("flat ROOT", lambda f, b: flat_root.recognise(f), flat_root.FlatRootReader),
+)
+"""Formats in the order in which they are tried; the more particular ones first."""
+
+
+def open_input(path: str | Path, branches: Branches | None = None) -> Reader:
+    """The reader for a file, whatever the file is called.
+
+    branches: names and units, where they are not the format's own. Raises FormatError for a file
+    that does not exist, is of no known format, or is known and cannot be used; the message says
+    which and why.
+    """
+    path = str(path)
+    branches = branches or Branches()
+    head = _first_bytes(path)
+    if head.startswith(HDF5_MAGIC) or h5py.is_hdf5(path):
+        return _open(open_hdf5(path), HDF5_FORMATS, path, branches)
+    if head.startswith(ROOT_MAGIC):
+        return _open(RootFile(path), ROOT_FORMATS, path, branches)
+    raise FormatError(
+        f"{path}: neither ROOT nor HDF5 (it starts with {head[:16]!r}); {known_formats()}"
+    )
+
+
+def known_formats() -> str:
+    names = [f.name for f in (*ROOT_FORMATS, *HDF5_FORMATS) if f.open is not None]
+    return f"formats that can be read: {', '.join(names)}"
+
+
+def _first_bytes(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(512)
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be opened ({error.strerror})") from None
+
+
+def _open(file: Any, formats: tuple[Format, ...], path: str, branches: Branches) -> Reader:
+    try:
+        with guard(path, "file"):
+            for row in formats:
+                if row.recognise(file, branches):
+                    return row.open(file, path, branches)
+            found = ", ".join(list(file)[:12]) or "nothing"
+            raise FormatError(f"{path}: holds {found}, no known format; {known_formats()}")
+    except BaseException:
+        file.close()
+        raise
