@@ -39,8 +39,8 @@ def category(process: str, parent_pdg: int) -> int:
     """Position in PROCESSES of what a track was made by; an empty name is a primary's.
 
     Whatever a neutron did is `neutron`, save its decay. The electron of a bound mu- that decays
-    comes out of the capture process: a `capture` electron above 0.5 MeV is a Michel electron,
-    those below are Auger electrons.
+    comes out of the capture process: a `capture` electron above 1 MeV is a Michel electron,
+    those below are Auger electrons (K shell of muonic argon: 0.9 MeV).
     """
     name = _name(process)
     if parent_pdg == NEUTRON and name == "hadronic":

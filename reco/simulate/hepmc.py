@@ -1,0 +1,116 @@
+"""Final states out of HepMC3 files, as GENIE, NuWro, NEUT and Achilles write them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+
+from reco.errors import FormatError, RecoError
+from reco.simulate.primary import Primary, Vector
+from reco.simulate.recipes import SIDE, Rng
+
+NEUTRINOS = (12, 14, 16)
+FIRST_NUCLEUS = 1_000_000_000
+"""PDG codes from here on are nuclei, or a generator's own (GENIE's binding energy)."""
+
+_FINAL = 1  # HepMC's status of a particle that leaves the interaction
+_MM, _NS_PER_MM = 0.1, 1 / 299.792458  # HepMC's length in cm; its time is c t
+
+
+@dataclass(frozen=True)
+class HepMCRecipe:
+    """One event of the file per image, as one interaction.
+
+    place: "random" puts the vertex anywhere in the cube (generators mostly leave it at 0),
+    "file" where the file has it, in the coordinates of the cube, centred on the origin.
+    Raises FormatError for a file that is not HepMC3 or holds no visible final state, RecoError
+    where pyhepmc is missing.
+    """
+
+    path: Path
+    side: float = SIDE
+    place: Literal["random", "file"] = "random"
+
+    def __call__(self, rng: Rng) -> list[Primary]:
+        """A random event of the file."""
+        return self.event(int(rng.integers(len(self))), rng)
+
+    def event(self, number: int, rng: Rng) -> list[Primary]:
+        """Event `number` of those with a visible final state; from the start again at the end."""
+        final_state = self._events[number % len(self)]
+        if self.place == "file":
+            return final_state
+        x, y, z = (float(v) for v in rng.uniform(-self.side / 2, self.side / 2, 3))
+        return [
+            Primary(p.interaction, p.pdg, p.kinetic_energy, (x, y, z), p.direction)
+            for p in final_state
+        ]
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    @cached_property
+    def _events(self) -> list[list[Primary]]:
+        events = [event for event in read(self.path) if event]
+        if not events:
+            raise FormatError(
+                f"{self.path}: no HepMC3 event with a visible particle of status {_FINAL}"
+            )
+        return events
+
+
+def read(path: Path) -> Iterator[list[Primary]]:
+    """The visible final state of each event; neutrinos and nuclei are dropped.
+
+    pyhepmc ends at an event it cannot read: a file cut off gives the events before.
+    Raises FormatError, with the number of the event, where the file cannot be read.
+    """
+    pyhepmc = _pyhepmc()
+    if not path.is_file():
+        raise FormatError(f"{path}: no such file")
+    number = 0
+    try:
+        with pyhepmc.open(str(path)) as file:
+            for number, event in enumerate(file, start=1):
+                event.set_units(pyhepmc.Units.MEV, pyhepmc.Units.MM)
+                yield [_primary(p) for p in event.particles if _is_visible(p)]
+    except (OSError, RuntimeError, ValueError) as error:
+        raise FormatError(f"{path}: no HepMC3 past event {number}: {error}") from error
+
+
+def _is_visible(particle: Any) -> bool:
+    pdg = abs(particle.pid)
+    if particle.status != _FINAL or pdg in NEUTRINOS or pdg >= FIRST_NUCLEUS:
+        return False
+    return _kinetic_energy(particle) > 0
+
+
+def _kinetic_energy(particle: Any) -> float:
+    # From the momentum: the difference of energy and mass loses digits near rest.
+    momentum, mass = particle.momentum.length(), particle.generated_mass
+    energy = float(np.hypot(momentum, mass))
+    return float(momentum**2 / (energy + mass)) if energy > 0 else 0.0
+
+
+def _primary(particle: Any) -> Primary:
+    momentum, vertex = particle.momentum, particle.production_vertex
+    position: Vector = (0.0, 0.0, 0.0)
+    time = 0.0
+    if vertex is not None:
+        at = vertex.position
+        position = (at.x * _MM, at.y * _MM, at.z * _MM)
+        time = at.t * _NS_PER_MM * 1e-3
+    direction = (momentum.px, momentum.py, momentum.pz)
+    return Primary(0, particle.pid, _kinetic_energy(particle), position, direction, time)
+
+
+def _pyhepmc() -> ModuleType:
+    try:
+        import pyhepmc
+    except ModuleNotFoundError as error:
+        raise RecoError('reading HepMC3 files needs pyhepmc: pip install "reco[sim]"') from error
+    return pyhepmc
