@@ -23,7 +23,7 @@ from reco.data.ragged import Ragged, offsets_of
 from reco.errors import ConfigError, InputError, RecoError
 from reco.io.store import StoredProducts, Writer
 from reco.pipeline import Pipeline
-from reco.pipeline.bundle import join
+from reco.pipeline.join import join
 from reco.pipeline.lock import locked
 from reco.pipeline.planner import plan
 from tests.stages_for_tests import WIDTH, Brightest, Classify, Grid, Labels, SecondGrid

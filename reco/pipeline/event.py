@@ -1,13 +1,14 @@
 """One reconstructed event, as a user of Python sees it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reco.data.bundle import Bundle
 from reco.data.classes import Status
-from reco.data.product import EVENTS, column_of
+from reco.data.product import EVENTS, Product, column_of
 from reco.data.products import Header, Outcome
 from reco.data.ragged import Ragged
-from reco.pipeline.bundle import Bundle
 
 if TYPE_CHECKING:
     import awkward as ak
@@ -71,10 +72,10 @@ class Event:
         return f"<Event {self.run}/{self.subrun}/{self.event} {self.status.name}: {counts}>"
 
 
-def rows_of(bundle: Bundle) -> dict[str, int]:
+def rows_of(products: Iterable[Product]) -> dict[str, int]:
     """Number of rows in each table but `events`."""
     rows: dict[str, int] = {}
-    for product in bundle:
+    for product in products:
         for field, data in product.items():
             if isinstance(data, Ragged):
                 rows[column_of(field).table] = len(data.values)

@@ -8,11 +8,12 @@ from typing import cast
 
 import numpy as np
 
+from reco.data.bundle import Bundle
 from reco.data.classes import Status
 from reco.data.product import Product
 from reco.data.products import MESSAGE_LENGTH, Header, Outcome, Voxels
 from reco.errors import InputError, RecoError
-from reco.pipeline.bundle import Bundle, join
+from reco.pipeline.join import join
 from reco.pipeline.planner import Step
 from reco.pipeline.source import Source
 from reco.stages.base import Stage
@@ -122,7 +123,8 @@ class Executor:
                 product = stage(*(bundle[kind] for kind in step.inputs))
                 _check_product(step, product, len(bundle))
                 bundle = bundle.plus(product)
-        return bundle.plus(_outcome(bundle))
+        kept = (product for product in bundle if not isinstance(product, Outcome))
+        return Bundle((*kept, _outcome(bundle)))
 
 
 def _check_product(step: Step, product: Product, n_events: int) -> None:

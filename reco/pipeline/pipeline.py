@@ -11,6 +11,7 @@ import torch
 
 from reco import config as configuration
 from reco.config import PipelineConfig
+from reco.data.bundle import Bundle
 from reco.data.classes import Status
 from reco.data.product import Product
 from reco.data.products import Header, Hits, Outcome, Quantity, TruthDeposits
@@ -19,9 +20,9 @@ from reco.detector import Detector
 from reco.errors import ConfigError, RecoError
 from reco.io.store import Writer
 from reco.pipeline.arrays import hits_of
-from reco.pipeline.bundle import Bundle, join
 from reco.pipeline.event import Event, rows_of
 from reco.pipeline.executor import Clock, Executor
+from reco.pipeline.join import join
 from reco.pipeline.lock import locked
 from reco.pipeline.planner import Plan, plan
 from reco.pipeline.provenance import provenance
@@ -125,7 +126,7 @@ class Pipeline:
         hits = hits_of(hits, value, time, quantity)
         number = np.zeros(1, np.int64)
         bundle = Bundle((Header(run=number, subrun=number, event=number, entry=number), hits))
-        executor = self._build(self.plan(bundle.kinds, until), strict=True)
+        executor = self._build(self.plan((Header, Hits), until), strict=True)
         return Event(executor.run_one(bundle))
 
     def process(
@@ -236,7 +237,7 @@ def _write(
 def _flush(writer: Writer, waiting: list[Bundle], clock: Clock) -> None:
     if not waiting:
         return
-    kinds = [kind for kind in waiting[0].kinds if kind not in RAW]
+    kinds = [type(product) for product in waiting[0] if not isinstance(product, RAW)]
     with clock.stage("write"):
         writer.write([join([bundle[kind] for bundle in waiting]) for kind in kinds])
     waiting.clear()
@@ -265,7 +266,7 @@ class _Tally:
         self.failed += len(failed)
         room = max(MOST_FAILURES - len(self.failures), 0)
         self.failures += [(int(entry[i]), outcome.message[i].decode()) for i in failed[:room]]
-        for table, rows in rows_of(bundle.without(RAW)).items():
+        for table, rows in rows_of(p for p in bundle if not isinstance(p, RAW)).items():
             self.rows[table] = self.rows.get(table, 0) + rows
 
     def summary(self) -> Summary:

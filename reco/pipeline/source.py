@@ -5,6 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from reco.data.bundle import Bundle
 from reco.data.product import Product
 from reco.data.products import Header, Hits
 from reco.errors import ConfigError
@@ -12,7 +13,6 @@ from reco.io.branches import Branches
 from reco.io.native import NativeReader
 from reco.io.recognise import open_input
 from reco.io.store import PRODUCTS, StoredProducts
-from reco.pipeline.bundle import Bundle
 
 
 class Source(Protocol):
