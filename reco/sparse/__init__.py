@@ -4,11 +4,12 @@ from reco.sparse.functional import conv
 from reco.sparse.maps import KernelMap, Pyramid, build_pyramid, strided_map, submanifold_map
 from reco.sparse.modules import SparseConv3d, SparseInverseConv3d, SubmanifoldConv3d
 from reco.sparse.norm import BatchNormLeakyReLU
-from reco.sparse.tensor import SparseTensor, pack
+from reco.sparse.tensor import Keys, SparseTensor, pack
 
 __all__ = [
     "BatchNormLeakyReLU",
     "KernelMap",
+    "Keys",
     "Pyramid",
     "SparseConv3d",
     "SparseInverseConv3d",

@@ -45,12 +45,14 @@ class CpuConv(torch.autograd.Function):
         return feature_gradient, weight_gradient, None
 
 
-def _forward(x: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
+def _forward(
+    x: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap, reverse: bool = False
+) -> torch.Tensor:
     channels = weight.shape[2]
     weight = _pad_columns(weight.detach()).contiguous()
     out = torch.empty(kernel_map.outputs, weight.shape[2])
     rows = _tile_rows(kernel_map.outputs)
-    _convolve(x.numpy(), weight.numpy(), *kernel_map.tiled(rows), out.numpy(), rows)
+    _convolve(x.numpy(), weight.numpy(), *kernel_map.tiled(rows), out.numpy(), rows, reverse)
     return _drop_columns(out, channels)
 
 
@@ -59,7 +61,7 @@ def _feature_gradient(
 ) -> torch.Tensor:
     turned = weight.detach().transpose(1, 2)
     if kernel_map.symmetric:
-        return _forward(gradient, turned.flip(0), kernel_map)
+        return _forward(gradient, turned, kernel_map, reverse=True)
     return _forward(gradient, turned, kernel_map.transposed)
 
 
@@ -106,7 +108,7 @@ def _vectors(columns):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, parallel=True)
-def _convolve(x, weight, sources, targets, starts, out, rows):  # type: ignore[no-untyped-def]
+def _convolve(x, weight, sources, targets, starts, out, rows, reverse):  # type: ignore[no-untyped-def]
     offsets, _, columns = weight.shape
     n = len(out)
     for tile in prange((n + rows - 1) // rows):
@@ -114,21 +116,22 @@ def _convolve(x, weight, sources, targets, starts, out, rows):  # type: ignore[n
         for k in range(offsets):
             first = starts[tile * offsets + k]
             stop = starts[tile * offsets + k + 1]
+            w = offsets - 1 - k if reverse else k
             column = 0
             while column < columns:
                 vectors = _vectors(columns - column)
                 if vectors == 3:
                     for p in range(first, stop, _ROWS3):
                         valid = min(_ROWS3, stop - p)
-                        _multiply3(x, sources, targets, p, valid, weight, k, column, out)
+                        _multiply3(x, sources, targets, p, valid, weight, w, column, out)
                 elif vectors == 2:
                     for p in range(first, stop, _ROWS2):
                         valid = min(_ROWS2, stop - p)
-                        _multiply2(x, sources, targets, p, valid, weight, k, column, out)
+                        _multiply2(x, sources, targets, p, valid, weight, w, column, out)
                 else:
                     for p in range(first, stop, _ROWS1):
                         valid = min(_ROWS1, stop - p)
-                        _multiply1(x, sources, targets, p, valid, weight, k, column, out)
+                        _multiply1(x, sources, targets, p, valid, weight, w, column, out)
                 column += vectors * LANES
 
 

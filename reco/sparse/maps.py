@@ -15,7 +15,7 @@ import torch
 from numba import njit
 
 from reco.errors import InputError
-from reco.sparse.tensor import check_coordinates, lexicographic_order, pack, strides
+from reco.sparse.tensor import Keys, check_coordinates, lexicographic_order, pack
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -114,16 +114,16 @@ def build_pyramid(coordinates: torch.Tensor | Int32, levels: int) -> Pyramid:
 
     Raises InputError for a wrong shape or dtype, for unsorted voxels, and for duplicates.
     """
-    voxels = _as_array(coordinates)
     if levels < 1:
         raise InputError(f"levels: {levels}, expected at least 1")
+    voxels = _as_array(coordinates)
     _check_order(voxels, pack(voxels))
-    all_voxels, same, down = [voxels], [submanifold_map(voxels)], []
+    all_voxels, same, down = [voxels], [_same(voxels)], []
     for _ in range(levels - 1):
         voxels, step = _downsample(voxels)
         down.append(step)
         all_voxels.append(voxels)
-        same.append(submanifold_map(voxels))
+        same.append(_same(voxels))
     return Pyramid(tuple(all_voxels), tuple(same), tuple(down))
 
 
@@ -133,11 +133,8 @@ def submanifold_map(coordinates: torch.Tensor | Int32) -> KernelMap:
     Raises InputError for a wrong shape or dtype, for unsorted voxels, and for duplicates.
     """
     voxels = _as_array(coordinates)
-    keys = pack(voxels)
-    _check_order(voxels, keys)
-    step_x, step_y = strides(voxels)
-    batch = np.ascontiguousarray(voxels[:, 0])
-    return KernelMap(_merge_neighbours(batch, keys, step_x, step_y), len(voxels), symmetric=True)
+    _check_order(voxels, pack(voxels))
+    return _same(voxels)
 
 
 def strided_map(coordinates: torch.Tensor | Int32) -> tuple[Int32, KernelMap]:
@@ -150,16 +147,14 @@ def strided_map(coordinates: torch.Tensor | Int32) -> tuple[Int32, KernelMap]:
     return _downsample(voxels)
 
 
+def _same(voxels: Int32) -> KernelMap:
+    table = _merge_neighbours(voxels, *pack(voxels))
+    return KernelMap(table, len(voxels), symmetric=True)
+
+
 def _downsample(voxels: Int32) -> tuple[Int32, KernelMap]:
     parents = voxels >> np.array([0, 1, 1, 1], np.int32)
-    order = lexicographic_order(parents)
-    ordered = parents[order]
-    first = np.ones(len(ordered), np.bool_)
-    first[1:] = np.any(ordered[1:] != ordered[:-1], axis=1)
-    coarse = np.ascontiguousarray(ordered[first])
-    octant = (voxels[:, 1:] & 1) @ np.array([4, 2, 1], np.int32)
-    table = np.full((8, len(coarse)), -1, np.int32)
-    table[octant[order], np.cumsum(first) - 1] = order
+    coarse, table = _group(voxels, parents, lexicographic_order(parents))
     return coarse, KernelMap(table, len(voxels))
 
 
@@ -170,8 +165,8 @@ def _as_array(coordinates: Any) -> Int32:
     return np.ascontiguousarray(coordinates)
 
 
-def _check_order(voxels: Int32, keys: Int64) -> None:
-    row = _first_disorder(voxels[:, 0], keys)
+def _check_order(voxels: Int32, keys: Keys) -> None:
+    row = _first_disorder(voxels, keys.values)
     if row < 0:
         return
     if np.array_equal(voxels[row], voxels[row - 1]):
@@ -185,17 +180,39 @@ def _check_order(voxels: Int32, keys: Int64) -> None:
 
 
 @njit(cache=True)
-def _first_disorder(batch, keys):  # type: ignore[no-untyped-def]
+def _first_disorder(voxels, keys):  # type: ignore[no-untyped-def]
     for i in range(1, len(keys)):
-        if batch[i] < batch[i - 1] or (batch[i] == batch[i - 1] and keys[i] <= keys[i - 1]):
+        step = np.int64(voxels[i, 0]) - np.int64(voxels[i - 1, 0])
+        if step < 0 or (step == 0 and keys[i] <= keys[i - 1]):
             return i
     return -1
 
 
 @njit(cache=True)
-def _merge_neighbours(batch, keys, step_x, step_y):  # type: ignore[no-untyped-def]
+def _group(voxels, parents, order):  # type: ignore[no-untyped-def]
+    """Unique parents, and the table of their children by octant."""
+    n = len(order)
+    index = np.empty(n, np.int64)
+    count = 0
+    for i in range(n):
+        if i == 0 or np.any(parents[order[i]] != parents[order[i - 1]]):
+            count += 1
+        index[i] = count - 1
+    coarse = np.empty((count, 4), np.int32)
+    table = np.full((8, count), -1, np.int32)
+    for i in range(n):
+        child = order[i]
+        octant = 4 * (voxels[child, 1] & 1) + 2 * (voxels[child, 2] & 1) + (voxels[child, 3] & 1)
+        coarse[index[i]] = parents[child]
+        table[octant, index[i]] = child
+    return coarse, table
+
+
+@njit(cache=True)
+def _merge_neighbours(voxels, keys, step_x, step_y):  # type: ignore[no-untyped-def]
     """Two-pointer merges along z: each of the 5 half-columns is found in one sweep."""
     n = len(keys)
+    batch = voxels[:, 0].copy()
     table = np.full((27, n), -1, np.int32)
     for i in range(n):
         table[13, i] = i

@@ -83,56 +83,73 @@ class _Fused(torch.autograd.Function):
         eps: float,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         x = x.contiguous()
-        mean, variance = _moments(x.numpy())
-        inverse = 1.0 / np.sqrt(variance + eps)
-        scale = (weight.numpy() * inverse).astype(np.float32)
-        shift = (bias.numpy() - mean * weight.numpy() * inverse).astype(np.float32)
         out = torch.empty_like(x)
-        _scale_shift_leaky(x.numpy(), scale, shift, slope, out.numpy())
+        state = _normalize(x.numpy(), weight.numpy(), bias.numpy(), slope, eps, out.numpy())
         ctx.save_for_backward(x)
-        ctx.state = mean, inverse, scale, shift, slope
-        mean32 = torch.from_numpy(mean.astype(np.float32))
-        variance32 = torch.from_numpy(variance.astype(np.float32))
-        ctx.mark_non_differentiable(mean32, variance32)
-        return out, mean32, variance32
+        ctx.state, ctx.slope = state, slope
+        mean, variance = torch.from_numpy(state[0]), torch.from_numpy(state[1])
+        ctx.mark_non_differentiable(mean, variance)
+        return out, mean, variance
 
     @staticmethod
     def backward(
         ctx: Any, *gradients: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, None, None]:
         (x,) = ctx.saved_tensors
-        mean, inverse, scale, shift, slope = ctx.state
-        rows, gradient = x.numpy(), gradients[0].contiguous().numpy()
-        sum_g, sum_gx = _gradient_sums(rows, gradient, scale, shift, slope)
-        sum_gn = (sum_gx - mean * sum_g) * inverse
-        # d/dx of (x - mean) * inverse * weight, with mean and inverse functions of x:
-        # dx = scale * (g - sum_g / n - normalized * sum_gn / n) = scale * g + a * x + b
-        n = len(rows)
-        a = -scale * inverse * sum_gn / n
-        b = -scale * sum_g / n - a * mean
         result = torch.empty_like(x)
-        _input_gradient(
-            rows, gradient, scale, shift, slope, a.astype(np.float32), b.astype(np.float32),
-            result.numpy(),
-        )  # fmt: skip
-        weight_gradient = torch.from_numpy(sum_gn.astype(np.float32))
-        return result, weight_gradient, torch.from_numpy(sum_g.astype(np.float32)), None, None
+        gradient = gradients[0].contiguous().numpy()
+        weight_gradient, bias_gradient = _normalize_backward(
+            x.numpy(), gradient, *ctx.state, ctx.slope, result.numpy()
+        )
+        return (
+            result,
+            torch.from_numpy(weight_gradient),
+            torch.from_numpy(bias_gradient),
+            None,
+            None,
+        )
 
 
-def _moments(x: Any) -> tuple[Any, Any]:
-    """Mean and biased variance per column, float64; summed by fixed blocks, in a fixed order."""
+@njit(cache=True, parallel=True)
+def _normalize(x, weight, bias, slope, eps, out):  # type: ignore[no-untyped-def]
+    """Write leaky_relu(scale * x + shift); return mean, variance, 1 / deviation, scale, shift."""
+    n, channels = x.shape
     sums = _block_moments(x)
-    counts = np.full(len(sums), BLOCK_ROWS, np.float64)
-    counts[-1] = len(x) - BLOCK_ROWS * (len(sums) - 1)
-    means = sums[:, 0] / counts[:, None]
-    mean = sums[:, 0].sum(axis=0) / len(x)
-    between = (counts[:, None] * (means - mean) ** 2).sum(axis=0)
-    return mean, (sums[:, 1].sum(axis=0) + between) / len(x)
+    mean = np.zeros(channels, np.float64)
+    variance = np.zeros(channels, np.float64)
+    for block in range(len(sums)):
+        mean += sums[block, 0]
+    mean /= n
+    for block in range(len(sums)):
+        count = min(n - block * BLOCK_ROWS, BLOCK_ROWS)
+        variance += sums[block, 1] + count * (sums[block, 0] / count - mean) ** 2
+    variance /= n
+    inverse = 1.0 / np.sqrt(variance + eps)
+    scale = (weight * inverse).astype(np.float32)
+    shift = (bias - mean * weight * inverse).astype(np.float32)
+    _scale_shift_leaky(x, scale, shift, slope, out)
+    mean32, variance32 = mean.astype(np.float32), variance.astype(np.float32)
+    return mean32, variance32, inverse.astype(np.float32), scale, shift
 
 
-def _gradient_sums(x: Any, gradient: Any, scale: Any, shift: Any, slope: float) -> tuple[Any, Any]:
-    sums = _block_gradient_sums(x, gradient, scale, shift, slope).sum(axis=0)
-    return sums[0], sums[1]
+@njit(cache=True, parallel=True)
+def _normalize_backward(x, gradient, mean, _, inverse, scale, shift, slope, out):  # type: ignore[no-untyped-def]
+    """Write the gradient of x; return those of weight and bias.
+
+    With g the gradient before the activation and u = (x - mean) * inverse, mean and inverse
+    being functions of x: dx = scale * (g - sum(g) / n - u * sum(g u) / n).
+    """
+    n, channels = x.shape
+    sums = _block_gradient_sums(x, gradient, mean, scale, shift, slope)
+    sum_g = np.zeros(channels, np.float64)
+    sum_gu = np.zeros(channels, np.float64)
+    for block in range(len(sums)):
+        sum_g += sums[block, 0]
+        sum_gu += sums[block, 1] * inverse
+    slope_x = (-scale * inverse * sum_gu / n).astype(np.float32)
+    constant = (-scale * sum_g / n - slope_x * mean).astype(np.float32)
+    _input_gradient(x, gradient, scale, shift, slope, slope_x, constant, out)
+    return sum_gu.astype(np.float32), sum_g.astype(np.float32)
 
 
 @njit(cache=True, parallel=True)
@@ -144,21 +161,19 @@ def _block_moments(x):  # type: ignore[no-untyped-def]
     for block in prange(blocks):
         begin = block * BLOCK_ROWS
         end = min(n, begin + BLOCK_ROWS)
-        mean = np.zeros(channels, np.float32)
+        # Deviations from the first row keep the squares small whatever the mean.
+        origin = x[begin]
         total = np.zeros(channels, np.float32)
         squares = np.zeros(channels, np.float32)
         for i in range(begin, end):
             for c in range(channels):
-                total[c] += x[i, c]
-        for c in range(channels):
-            mean[c] = total[c] / (end - begin)
-        for i in range(begin, end):
-            for c in range(channels):
-                d = x[i, c] - mean[c]
+                d = x[i, c] - origin[c]
+                total[c] += d
                 squares[c] += d * d
         for c in range(channels):
-            result[block, 0, c] = total[c]
-            result[block, 1, c] = squares[c]
+            shift = np.float64(total[c]) / (end - begin)
+            result[block, 0, c] = (origin[c] + shift) * (end - begin)
+            result[block, 1, c] = squares[c] - shift * total[c]
     return result
 
 
@@ -174,8 +189,8 @@ def _scale_shift_leaky(x, scale, shift, slope, out):  # type: ignore[no-untyped-
 
 
 @njit(cache=True, parallel=True)
-def _block_gradient_sums(x, gradient, scale, shift, slope):  # type: ignore[no-untyped-def]
-    """Per block: sums of g and of g x, g being the gradient before the leaky ReLU."""
+def _block_gradient_sums(x, gradient, mean, scale, shift, slope):  # type: ignore[no-untyped-def]
+    """Per block: sums of g and of g (x - mean), g being the gradient before the activation."""
     n, channels = x.shape
     leak = np.float32(slope)
     blocks = (n + BLOCK_ROWS - 1) // BLOCK_ROWS
@@ -188,7 +203,7 @@ def _block_gradient_sums(x, gradient, scale, shift, slope):  # type: ignore[no-u
                 z = x[i, c] * scale[c] + shift[c]
                 g = gradient[i, c] if z > 0 else leak * gradient[i, c]
                 sum_g[c] += g
-                sum_gx[c] += g * x[i, c]
+                sum_gx[c] += g * (x[i, c] - mean[c])
         for c in range(channels):
             result[block, 0, c] = sum_g[c]
             result[block, 1, c] = sum_gx[c]
@@ -196,7 +211,7 @@ def _block_gradient_sums(x, gradient, scale, shift, slope):  # type: ignore[no-u
 
 
 @njit(cache=True, parallel=True)
-def _input_gradient(x, gradient, scale, shift, slope, a, b, out):  # type: ignore[no-untyped-def]
+def _input_gradient(x, gradient, scale, shift, slope, slope_x, constant, out):  # type: ignore[no-untyped-def]
     n, channels = x.shape
     leak = np.float32(slope)
     for block in prange((n + BLOCK_ROWS - 1) // BLOCK_ROWS):
@@ -204,4 +219,4 @@ def _input_gradient(x, gradient, scale, shift, slope, a, b, out):  # type: ignor
             for c in range(channels):
                 z = x[i, c] * scale[c] + shift[c]
                 g = gradient[i, c] if z > 0 else leak * gradient[i, c]
-                out[i, c] = scale[c] * g + a[c] * x[i, c] + b[c]
+                out[i, c] = scale[c] * g + slope_x[c] * x[i, c] + constant[c]

@@ -1,11 +1,12 @@
 """Voxels with features: the one container that enters the sparse networks."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from numba import njit
 
 from reco.errors import InputError
 
@@ -54,8 +55,16 @@ def check_coordinates(coordinates: Any) -> None:
         raise InputError(f"coordinates: dtype {dtype}, expected int32")
 
 
-def pack(coordinates: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    """One int64 key per voxel, (N,), ordered as the x, y, z columns are lexicographically.
+class Keys(NamedTuple):
+    """Packed x, y, z: values (N,) int64; one step along x, y, z adds step_x, step_y, 1."""
+
+    values: npt.NDArray[np.int64]
+    step_x: int
+    step_y: int
+
+
+def pack(coordinates: npt.NDArray[np.int32]) -> Keys:
+    """Keys of voxels (N, 4) int32, ordered as the x, y, z columns are lexicographically.
 
     The batch column is left out, so that every event may span the whole range whatever the
     number of events. Keys are relative to the smallest coordinate of the call; one unit of
@@ -64,28 +73,40 @@ def pack(coordinates: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     Raises InputError where the three extents together do not fit 62 bits (2^20 per axis do).
     """
     check_coordinates(coordinates)
-    if len(coordinates) == 0:
-        return np.zeros(0, np.int64)
-    xyz = coordinates[:, 1:].astype(np.int64)
-    low, high = xyz.min(axis=0), xyz.max(axis=0)
+    low, high = _bounds(coordinates)
     extent = [int(e) for e in high - low + 3]
     if extent[0] * extent[1] * extent[2] > KEY_LIMIT:
         raise InputError(
             f"coordinates: x, y, z span {extent[0]} x {extent[1]} x {extent[2]} voxels, more than "
             "62 bits hold; use larger voxels or remove outlying coordinates"
         )
-    x, y, z = (xyz - low + 1).T
-    return np.asarray((x * extent[1] + y) * extent[2] + z, dtype=np.int64)
-
-
-def strides(coordinates: npt.NDArray[np.int32]) -> tuple[int, int]:
-    """What one step along x and along y adds to a key of `pack`; one step along z adds 1."""
-    if len(coordinates) == 0:
-        return 0, 0
-    extent = np.ptp(coordinates[:, 2:].astype(np.int64), axis=0) + 3
-    return int(extent[0] * extent[1]), int(extent[1])
+    step_x, step_y = extent[1] * extent[2], extent[2]
+    return Keys(_pack(coordinates, low, step_x, step_y), step_x, step_y)
 
 
 def lexicographic_order(coordinates: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     """Rows in lexicographic order of (batch, x, y, z), as indices (N,) int64."""
-    return np.lexsort((pack(coordinates), coordinates[:, 0]))
+    return np.lexsort((pack(coordinates).values, coordinates[:, 0]))
+
+
+@njit(cache=True)
+def _bounds(coordinates):  # type: ignore[no-untyped-def]
+    low = np.zeros(3, np.int64)
+    high = np.zeros(3, np.int64)
+    for i in range(len(coordinates)):
+        for axis in range(3):
+            value = np.int64(coordinates[i, axis + 1])
+            low[axis] = value if i == 0 else min(low[axis], value)
+            high[axis] = value if i == 0 else max(high[axis], value)
+    return low, high
+
+
+@njit(cache=True)
+def _pack(coordinates, low, step_x, step_y):  # type: ignore[no-untyped-def]
+    keys = np.empty(len(coordinates), np.int64)
+    for i in range(len(coordinates)):
+        x = coordinates[i, 1] - low[0] + 1
+        y = coordinates[i, 2] - low[1] + 1
+        z = coordinates[i, 3] - low[2] + 1
+        keys[i] = x * step_x + y * step_y + z
+    return keys
