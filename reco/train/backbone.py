@@ -17,7 +17,11 @@ from reco.metrics.truth_points import truth_points
 from reco.nn.backbone import Backbone, BackboneInput, BackboneOutput, energy_features
 from reco.sparse import build_pyramid
 from reco.sparse.tensor import lexicographic_order
+from reco.stages.segment import Segment
 from reco.train.augment import IDENTITY, Symmetry, random_symmetry
+
+NEEDS = (Voxels, VoxelLabels, TruthParticles)
+"""Products of an event that the backbone learns from."""
 
 POINT_RADIUS = 3.0
 """A voxel proposes a point of interest that lies within so many voxels of it."""
@@ -245,3 +249,13 @@ def _semantic_figures(confusion: Array) -> dict[str, float]:
         "macro_f1": float(f1.mean()),
         **{f"f1_{n}": float(v) for n, v in zip(names, f1, strict=True)},
     }
+
+
+def task(stage: Segment, events: Sequence[Bundle], held_out: Sequence[Bundle]) -> BackboneTask:
+    """See train.run.Recipe."""
+    detector = stage.context.detector
+    return BackboneTask(
+        stage.module,
+        [sample_of(event, detector) for event in events],
+        [sample_of(event, detector) for event in held_out],
+    )
