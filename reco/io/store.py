@@ -112,6 +112,8 @@ def _split(spec: Column, values: Array) -> list[tuple[str, Array]]:
 
 
 def _extend(group: h5py.Group, name: str, rows: Array, spec: Column) -> None:
+    if 0 in rows.shape[1:]:
+        return  # features of no width: an event that failed, or a file without any
     if name not in group:
         chunk = 512 if spec.table == EVENTS else _ROWS_PER_CHUNK
         data = group.create_dataset(
@@ -149,11 +151,13 @@ def is_product_file(handle: h5py.File) -> bool:
 class StoredProducts:
     """Random access to the products of a native file.
 
-    Raises FormatError when the file is not native, truncated, or of a newer version.
+    partial: also give products whose internal columns were not written, with zeros in their place:
+    enough to look at and to evaluate, not to go on from. Raises FormatError when the file is not native, truncated, or of a newer version.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, partial: bool = False) -> None:
         self.path = Path(path)
+        self._partial = partial
         self._file = _open(self.path)
         if not is_product_file(self._file):
             raise FormatError(f"{self.path}: not a file written by reco")
@@ -201,7 +205,12 @@ class StoredProducts:
             return _join([group[part][start:stop] for part in spec.parts])
         offsets = group["offsets"][start : stop + 1]
         rows = slice(int(offsets[0]), int(offsets[-1]))
-        return Ragged(_join([group[part][rows] for part in spec.parts]), offsets - offsets[0])
+        if self._has(spec):
+            values = _join([group[part][rows] for part in spec.parts])
+        else:
+            shape = tuple(max(n, 0) for n in spec.shape)
+            values = np.zeros((rows.stop - rows.start, *shape), spec.dtype)
+        return Ragged(values, offsets - offsets[0])
 
     def close(self) -> None:
         self._file.close()

@@ -106,3 +106,19 @@ def test_errors_say_what_and_where(tmp_path):
     os.truncate(tmp_path / "a.h5", 300)
     with pytest.raises(FormatError, match="cannot be opened"):
         StoredProducts(tmp_path / "a.h5")
+
+
+def test_partial_reading_fills_internal_columns_with_zeros(tmp_path):
+    semantics = Semantics.empty(1)
+    with Writer(tmp_path / "a.h5", {}) as out:
+        out.write([semantics])
+    with StoredProducts(tmp_path / "a.h5", partial=True) as stored:
+        (back,) = stored.read(0, 1, [Semantics])
+        assert back.affinity.values.shape == (0, 13)
+
+
+def test_a_column_without_width_is_left_out(tmp_path):
+    with Writer(tmp_path / "a.h5", {}, internal=True) as out:
+        out.write([Semantics.empty(1)])
+    with StoredProducts(tmp_path / "a.h5") as stored:
+        assert Semantics not in stored.products
