@@ -36,12 +36,19 @@ __all__ = ["Event", "Output", "Pipeline", "RecoError", "load", "open"]
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
-
-        return version("reco")
+        return _version()
     if name not in _HOME:
         raise AttributeError(f"module 'reco' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("reco")
+    except PackageNotFoundError:  # a checkout on the path, not installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

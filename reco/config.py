@@ -7,7 +7,6 @@ value of either. Unknown keys are refused with their path and the keys that are 
 import os
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from reco.errors import ConfigError
 from reco.io.branches import Branches
 from reco.stages import check_name
+from reco.suggest import unknown
 
 SHARED = Path(__file__).parent / "_share" / "pipelines"
 """Folder of the pipelines that come with the package."""
@@ -76,6 +76,14 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> PipelineConfig:
     for override in overrides:
         assign(tree, override)
     return check(tree, str(file), file.parent)
+
+
+def of_overrides(overrides: Iterable[str]) -> PipelineConfig:
+    """The defaults with these changes; see `load`."""
+    tree: Tree = {}
+    for override in overrides:
+        assign(tree, override)
+    return check(tree, "--set")
 
 
 def check(tree: Tree, source: str = "pipeline", folder: Path = Path()) -> PipelineConfig:
@@ -208,10 +216,7 @@ def _explain(model: type, error: Mapping[str, Any], prefix: str) -> str:
     path = ".".join([prefix, *location] if prefix else location) or "the file"
     if error["type"] not in UNKNOWN:
         return f"{path}: {error['msg'].lower()} (got {_short(error['input'])})"
-    allowed = keys_at(model, location[:-1])
-    near = get_close_matches(location[-1], allowed, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{path}: unknown key{hint} (allowed here: {', '.join(allowed) or 'none'})"
+    return unknown(f"{path}: unknown key", location[-1], keys_at(model, location[:-1]))
 
 
 def keys_at(model: Any, location: Sequence[str]) -> list[str]:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 
 from reco.data.product import Product
 from reco.errors import ConfigError
 from reco.stages.base import Stage
+from reco.suggest import unknown
 
 Kind = type[Product]
 
@@ -80,11 +80,8 @@ def _check_single_producers(steps: Sequence[Step]) -> None:
 def _check_until(until: str | None, names: Sequence[str]) -> None:
     if until is None or until in names:
         return
-    near = get_close_matches(until, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ConfigError(
-        f"--until {until}: the pipeline has no such stage{hint} (it has {', '.join(names)})"
-    )
+    problem = f"--until {until}: the pipeline has no such stage"
+    raise ConfigError(unknown(problem, until, names, "it has"))
 
 
 def _order(steps: Sequence[Step], given: Sequence[Kind]) -> tuple[list[Step], list[Step]]:

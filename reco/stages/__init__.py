@@ -3,11 +3,11 @@
 This module knows where each stage lives, and imports one only when a pipeline names it.
 """
 
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from reco.errors import ConfigError
+from reco.suggest import unknown
 
 if TYPE_CHECKING:
     from reco.stages.base import Stage
@@ -33,11 +33,8 @@ def check_name(name: str) -> None:
     """Raises ConfigError unless name is a stage of the package or of the form `module:Class`."""
     if name in STAGES or ":" in name:
         return
-    near = get_close_matches(name, STAGES, n=1)
-    raise ConfigError(
-        f"stages.{name}: no such stage{f'; did you mean {near[0]!r}?' if near else ''} "
-        f"(there are {', '.join(STAGES)}, or module:Class for one of your own)"
-    )
+    known = (*STAGES, "module:Class for one of your own")
+    raise ConfigError(unknown(f"stages.{name}: no such stage", name, known, "there are"))
 
 
 def find(name: str) -> "type[Stage]":

@@ -1,0 +1,23 @@
+"""The command line: `reco run`, `inspect`, `evaluate`, `simulate`, `train`.
+
+Exit codes: 0 all is well, 1 the user can mend it (one message, no traceback), 2 wrong use of the
+command line, 3 the run is complete and some events failed, 130 interrupted.
+"""
+
+import sys
+
+from reco.cli.app import app
+from reco.cli.console import fail
+from reco.errors import RecoError
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app(prog_name="reco")
+    except RecoError as error:
+        fail(str(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        fail("interrupted; no output was written")
+        sys.exit(130)

@@ -1,0 +1,5 @@
+"""`python -m reco.cli` is `reco`."""
+
+from reco.cli import main
+
+main()

@@ -1,0 +1,111 @@
+"""The commands. Each imports what it needs when it runs, so that `reco --help` is quick."""
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="reco",
+    help="Event reconstruction for liquid-argon time-projection chambers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+PipelineFile = Annotated[
+    str, typer.Argument(metavar="PIPELINE", help="YAML file, or a shipped name such as lartpc.")
+]
+Overrides = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value: run.batch_size=4. Repeat."),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import reco
+
+        typer.echo(f"reco {reco.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print it and exit."),
+    ] = False,
+) -> None:
+    # a batch system ends a job with SIGTERM: leave as with Ctrl-C, and no partial output behind
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@app.command()
+def run(
+    pipeline: PipelineFile,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="INPUT", help="Files of any known format; globs work too."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="Output file [INPUT_reco.h5]; a folder for several inputs."
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")
+    ] = None,
+    stored: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Go on from products stored by --until."),
+    ] = None,
+    overrides: Overrides = [],  # noqa: B006  (typer copies it)
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; 0: all cores.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Events per batch.")] = None,
+    start: Annotated[int, typer.Option(min=0, help="First event.")] = 0,
+    stop: Annotated[int | None, typer.Option(min=0, help="Event before which to stop.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output.")] = False,
+) -> None:
+    """Reconstruct files of hits. Exit code 3: some events failed."""
+    from reco.cli.run import Request, run_all
+
+    settings = {"run.device": device, "run.threads": threads, "run.batch_size": batch_size}
+    overrides = overrides + [f"{k}={v}" for k, v in settings.items() if v is not None]
+    chosen = Request(tuple(inputs or ()), stored, output, until, start, stop, overwrite)
+    raise typer.Exit(run_all(pipeline, overrides, chosen))
+
+
+@app.command()
+def inspect(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A file of hits, or an output.")],
+    pipeline: Annotated[
+        str | None,
+        typer.Option("-p", "--pipeline", help="Pipeline whose `input` names the branches."),
+    ] = None,
+    overrides: Overrides = [],  # noqa: B006
+) -> None:
+    """Say what a file is: format, events, truth, and the branches that would be used."""
+    from reco.cli.inspect import inspect_file
+
+    typer.echo("\n".join(inspect_file(file, pipeline, overrides)))
+
+
+@app.command()
+def evaluate(
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Written by `reco run`.")],
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures here.")
+    ] = None,
+    baselines: Annotated[
+        bool, typer.Option(help="Also run the simple methods on the same events.")
+    ] = True,
+) -> None:
+    """Compare an output with its truth: the field's metrics, as a table."""
+    from reco.cli.evaluate import evaluate_file
+
+    evaluate_file(output, json, baselines)

@@ -1,0 +1,139 @@
+"""`reco run`."""
+
+import glob
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from reco import config as configuration
+from reco.cli.console import fail, progress
+from reco.errors import FormatError, RecoError
+
+if TYPE_CHECKING:
+    from reco.pipeline import Pipeline, Summary
+
+SOME_FAILED = 3
+"""Exit code when a run is complete and some of its events failed."""
+TABLES = ("voxels", "particles", "interactions")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; see `reco run --help`."""
+
+    inputs: tuple[str, ...]
+    stored: Path | None
+    output: Path | None
+    until: str | None
+    start: int
+    stop: int | None
+    overwrite: bool
+
+
+def run_all(pipeline: str, overrides: Sequence[str], request: Request) -> int:
+    """Run the pipeline over every input; the exit code."""
+    config = configuration.load(pipeline, overrides)  # before torch is loaded
+    jobs = outputs_of(request)
+    from reco.pipeline import Pipeline
+
+    pipe = Pipeline(config, str(configuration.find(pipeline)))
+    codes = [_run_one(pipe, path, output, request) for path, output in jobs]
+    return max(codes)
+
+
+def outputs_of(request: Request) -> list[tuple[Path, Path]]:
+    """(input, output) of every file. Raises RecoError when they do not make sense."""
+    if request.stored is not None:
+        if request.inputs:
+            raise RecoError("give INPUT or --from FILE, not both")
+        paths = [request.stored]
+    else:
+        paths = [path for text in request.inputs for path in _expand(text)]
+    if not paths:
+        raise RecoError("give at least one INPUT, or --from FILE")
+    folder = request.output
+    if len(paths) == 1 and not (folder and folder.is_dir()):
+        return [(paths[0], request.output or _default(paths[0]))]
+    if folder is None:
+        raise RecoError(f"{len(paths)} inputs need a folder for their outputs: -o FOLDER")
+    return _into(folder, paths)
+
+
+def _into(folder: Path, paths: Sequence[Path]) -> list[tuple[Path, Path]]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecoError(f"{folder}: cannot be made ({error.strerror}); -o FOLDER") from None
+    jobs = [(path, folder / _default(path)) for path in paths]
+    if len({output for _, output in jobs}) < len(jobs):
+        raise RecoError(f"{folder}: two inputs have the same name; run them one by one")
+    return jobs
+
+
+def _default(path: Path) -> Path:
+    return Path(f"{path.stem}_reco.h5")
+
+
+def _expand(text: str) -> list[Path]:
+    if Path(text).exists():
+        return [Path(text)]
+    found = sorted(glob.glob(text))
+    if not found:
+        raise FormatError(f"{text}: no such file")
+    return [Path(path) for path in found]
+
+
+def _run_one(pipe: "Pipeline", path: Path, output: Path, request: Request) -> int:
+    with progress(path.name) as report:
+        summary = pipe.process(
+            path,
+            output,
+            start=request.start,
+            stop=request.stop,
+            until=request.until,
+            stored=request.stored is not None,
+            overwrite=request.overwrite,
+            progress=report,
+        )
+    show(summary)
+    return SOME_FAILED if summary.failed else 0
+
+
+def show(summary: "Summary") -> None:
+    """Print the closing table, and the first events that failed."""
+    console = Console(file=sys.stdout, highlight=False)
+    console.print(_table(summary))
+    console.print(f"written to {summary.output}", markup=False, soft_wrap=True)
+    for entry, message in summary.failures:
+        fail(f"entry {entry}: {message}")
+    more = summary.failed - len(summary.failures)
+    if more > 0:
+        fail(f"and {more} more; all are in events.message of the output")
+
+
+def _table(summary: "Summary") -> Table:
+    table = Table(show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    rate = summary.events / max(summary.seconds, 1e-9)
+    table.add_row("events read", str(summary.events), f"{rate:.1f} /s")
+    table.add_row("reconstructed", str(summary.reconstructed), "")
+    if summary.empty:
+        table.add_row("empty", str(summary.empty), "")
+    table.add_row("failed", str(summary.failed), "", style="red" if summary.failed else None)
+    table.add_section()
+    for name in TABLES:
+        if name in summary.rows:
+            each = summary.rows[name] / max(summary.events, 1)
+            table.add_row(name, str(summary.rows[name]), f"{each:.1f} /event")
+    table.add_section()
+    for stage, seconds in summary.stage_seconds.items():
+        each = 1e3 * seconds / max(summary.events, 1)
+        table.add_row(stage, f"{seconds:.2f} s", f"{each:.1f} ms/event")
+    return table

@@ -1,0 +1,12 @@
+"""The nearest of the words that would have been right."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def unknown(problem: str, word: str, allowed: Iterable[str], label: str = "allowed here") -> str:
+    """`problem; did you mean 'x'? (allowed here: x, y)`"""
+    words = list(allowed)
+    near = get_close_matches(word, words, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{problem}{hint} ({label}: {', '.join(words) or 'none'})"
