@@ -75,7 +75,8 @@ def read(path: Path) -> Iterator[list[Primary]]:
     number = 0
     try:
         with pyhepmc.open(str(path)) as file:
-            for number, event in enumerate(file, start=1):
+            for event in file:
+                number += 1
                 event.set_units(pyhepmc.Units.MEV, pyhepmc.Units.MM)
                 yield [_primary(p) for p in event.particles if _is_visible(p)]
     except (OSError, RuntimeError, ValueError) as error:
