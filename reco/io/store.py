@@ -179,10 +179,12 @@ class StoredProducts:
         return max((len(column) for column in events.values()), default=0)
 
     def _holds(self, cls: type[Product]) -> bool:
-        return all(
-            spec.table in self._file and all(part in self._file[spec.table] for part in spec.parts)
-            for spec in cls.columns().values()
-        )
+        wanted = [c for c in cls.columns().values() if not (self._partial and c.internal)]
+        return all(self._has(spec) for spec in wanted)
+
+    def _has(self, spec: Column) -> bool:
+        table = self._file.get(spec.table, ())
+        return all(part in table for part in spec.parts)
 
     def read(self, start: int, stop: int, only: Sequence[type[Product]] = ()) -> list[Product]:
         """Products of events start..stop (all that the file holds, or those asked for)."""

@@ -82,6 +82,10 @@ def test_free_width_columns_keep_their_width(tmp_path):
         scores=Ragged.one(np.full((3, 5), 0.2)),
         semantic=Ragged.one(np.zeros(3)),
         features=Ragged.one(np.ones((3, 7))),
+        point_score=Ragged.one(np.zeros(3)),
+        point_offset=Ragged.one(np.zeros((3, 3))),
+        point_type=Ragged.one(np.zeros(3)),
+        affinity=Ragged.one(np.zeros((3, 13))),
     )
     with Writer(tmp_path / "a.h5", {}, internal=True) as out:
         out.write([semantics])
