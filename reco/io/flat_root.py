@@ -1,12 +1,14 @@
 """Flat ROOT: a TTree or RNTuple with an event per entry and a list of numbers per branch."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from reco.data.product import Column, Product
 from reco.data.products import TruthDeposits, TruthInteractions, TruthParticles
 from reco.data.ragged import Array, Ragged
+from reco.data.truth_tables import topology
 from reco.errors import FormatError
 from reco.io.base import Description, Entry, EventReader
 from reco.io.branches import Branches
@@ -62,7 +64,7 @@ class FlatRootReader(EventReader):
             for role, name in self.roles.of.items()
             if role not in ("run", "subrun", "event")
         }
-        tables = [read_table(self.tree, kind, start, stop) for kind in self.tables]
+        tables = with_topology([read_table(self.tree, k, start, stop) for k in self.tables])
         out: list[tuple[Product, ...]] = []
         for i in range(stop - start):
             entry = Entry(self.path, start + i)
@@ -148,6 +150,26 @@ def read_table(tree: Tree, kind: type[Product], start: int, stop: int) -> Produc
             for name, column in names.items()
         }
     )
+
+
+def with_topology(tables: list[Product]) -> list[Product]:
+    """Give the interactions the topology that their primary particles make."""
+    particles = next((table for table in tables if isinstance(table, TruthParticles)), None)
+    if particles is None:
+        return tables
+    return [
+        _topologies(table, particles) if isinstance(table, TruthInteractions) else table
+        for table in tables
+    ]
+
+
+def _topologies(interactions: TruthInteractions, particles: TruthParticles) -> TruthInteractions:
+    names = [
+        topology(particles.pid[event][particles.is_primary[event] & (own == row)])
+        for event, own in enumerate(particles.interaction)
+        for row in range(interactions.pdg.counts[event])
+    ]
+    return replace(interactions, topology=interactions.pdg.like(np.array(names, "S32")))
 
 
 def _column(column: Column, cut: Ragged, read: Callable[[str], Ragged]) -> Ragged:
