@@ -12,11 +12,19 @@ from reco.simulate.processes import category
 MM, NS = 0.1, 1e-3
 """Geant4's units in cm and µs."""
 
+_TRACK = np.dtype(
+    [(name, "f8") for name in ("number", "parent", "pdg", "mass", "charge", "process")]
+    + [(name, "f8") for name in ("kinetic_energy", "length", "time")]
+    + [(name, "f8", 3) for name in ("start", "end", "direction")]
+    + [("noted", "f8")]
+)
+"""A track as it is noted, in Geant4's units; noted: length of the list of steps at its end."""
+
+_STEP = np.dtype([("start", "f8", 3), ("end", "f8", 3), ("energy", "f8"), ("time", "f8")])
+
 
 class Recorder:
     """Collects the steps and tracks of the event that runs, as flat rows of numbers."""
-
-    _STEP, _TRACK = 8, 19
 
     def __init__(self) -> None:
         self.deposits = array("d")
@@ -37,7 +45,7 @@ class Recorder:
         self._pdg[number] = kind[0]
         process = self._name(track.GetCreatorProcess())
         a, b, d = track.GetVertexPosition(), track.GetPosition(), track.GetVertexMomentumDirection()
-        self._tracks.extend((
+        self._tracks.extend((  # the fields of _TRACK
             number, parent, *kind, category(process, self._pdg.get(parent, 0)),
             track.GetVertexKineticEnergy(), track.GetTrackLength(),
             track.GetGlobalTime() - track.GetLocalTime(),
@@ -47,8 +55,11 @@ class Recorder:
     def _kind(self, definition: Any) -> tuple[int, float, float]:
         kind = self._kinds.get(definition)
         if kind is None:
-            d = definition
-            kind = d.GetPDGEncoding(), d.GetPDGMass(), d.GetPDGCharge()
+            kind = (
+                definition.GetPDGEncoding(),
+                definition.GetPDGMass(),
+                definition.GetPDGCharge(),
+            )
             self._kinds[definition] = kind
         return kind
 
@@ -60,19 +71,18 @@ class Recorder:
 
     def event(self, interactions: Array) -> tuple[Tracks, Deposits]:
         """interactions: (P,) of the primaries. The event since the last clear()."""
-        tracks = np.array(self._tracks).reshape(-1, self._TRACK)
-        steps = np.array(self.deposits).reshape(-1, self._STEP)
-        counts = np.diff(tracks[:, -1], prepend=0).astype(np.int64) // self._STEP
-        row = np.repeat(np.arange(len(tracks)), counts)
-        neutral = tracks[row, 4] == 0
-        steps[neutral, :3] = steps[neutral, 3:6]
-        order = np.argsort(tracks[:, 0])
+        tracks = np.array(self._tracks).view(_TRACK)
+        steps = np.array(self.deposits).view(_STEP)
+        doubles = np.diff(tracks["noted"], prepend=0).astype(np.int64)
+        row = np.repeat(np.arange(len(tracks)), doubles // (_STEP.itemsize // 8))
+        neutral = tracks["charge"][row] == 0
+        steps["start"][neutral] = steps["end"][neutral]
+        order = np.argsort(tracks["number"])
         tracks, row = tracks[order], np.argsort(order)[row]
-        ancestor, kept = _family(tracks[:, 0], tracks[:, 1], np.unique(row))
-        interaction = interactions[ancestor[kept]] if len(kept) else interactions
-        where = np.full(len(tracks), -1)
-        where[kept] = np.arange(len(kept))
-        return _tracks(tracks[kept], interaction), _deposits(steps, where[row])
+        ancestor, kept = _family(tracks["number"], tracks["parent"], np.unique(row))
+        new_row = np.full(len(tracks), -1)
+        new_row[kept] = np.arange(len(kept))
+        return _tracks(tracks[kept], interactions[ancestor[kept]]), _deposits(steps, new_row[row])
 
 
 def _family(number: Array, parent: Array, seen: Array) -> tuple[Array, Array]:
@@ -93,28 +103,28 @@ def _family(number: Array, parent: Array, seen: Array) -> tuple[Array, Array]:
 
 
 def _tracks(rows: Array, interaction: Array) -> Tracks:
-    mass, energy, direction = rows[:, 3:4], rows[:, 6:7], rows[:, 15:18]
-    momentum = np.sqrt(energy * (energy + 2 * mass)) * direction
+    energy = rows["kinetic_energy"]
+    momentum = np.sqrt(energy * (energy + 2 * rows["mass"]))[:, None] * rows["direction"]
     return Tracks(
-        track_id=rows[:, 0].astype(np.int32),
-        parent_id=rows[:, 1].astype(np.int32),
-        pdg=rows[:, 2].astype(np.int32),
-        process=rows[:, 5].astype(np.int8),
+        track_id=rows["number"].astype(np.int32),
+        parent_id=rows["parent"].astype(np.int32),
+        pdg=rows["pdg"].astype(np.int32),
+        process=rows["process"].astype(np.int8),
         interaction=interaction.astype(np.int32),
-        start=(rows[:, 9:12] * MM).astype(np.float32),
-        end=(rows[:, 12:15] * MM).astype(np.float32),
+        start=(rows["start"] * MM).astype(np.float32),
+        end=(rows["end"] * MM).astype(np.float32),
         momentum=momentum.astype(np.float32),
-        kinetic_energy=rows[:, 6].astype(np.float32),
-        length=(rows[:, 7] * MM).astype(np.float32),
-        time=(rows[:, 8] * NS).astype(np.float32),
+        kinetic_energy=energy.astype(np.float32),
+        length=(rows["length"] * MM).astype(np.float32),
+        time=(rows["time"] * NS).astype(np.float32),
     )
 
 
 def _deposits(rows: Array, track: Array) -> Deposits:
     return Deposits(
         track=track.astype(np.int32),
-        start=(rows[:, 0:3] * MM).astype(np.float32),
-        end=(rows[:, 3:6] * MM).astype(np.float32),
-        energy=rows[:, 6].astype(np.float32),
-        time=(rows[:, 7] * NS).astype(np.float32),
+        start=(rows["start"] * MM).astype(np.float32),
+        end=(rows["end"] * MM).astype(np.float32),
+        energy=rows["energy"].astype(np.float32),
+        time=(rows["time"] * NS).astype(np.float32),
     )
