@@ -13,7 +13,23 @@ from reco.sparse import (
     SparseConv3d,
     SparseInverseConv3d,
     SubmanifoldConv3d,
+    conv,
 )
+
+
+class Shortcut(nn.Module):
+    """A linear change of width, (N, C_in) to (N, C_out), with the layout of nn.Linear.
+
+    It goes through `conv` because a BLAS rounds a row differently in a larger batch.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        spread = in_channels**-0.5
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels).uniform_(-spread, spread))
+
+    def forward(self, x: torch.Tensor, same: KernelMap) -> torch.Tensor:
+        return conv(x, self.weight.T[None], same.pointwise)
 
 
 class ResidualBlock(nn.Module):
@@ -21,17 +37,17 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.shortcut: nn.Module = nn.Identity()
-        if in_channels != out_channels:
-            self.shortcut = nn.Linear(in_channels, out_channels, bias=False)
+        widens = in_channels != out_channels
+        self.shortcut = Shortcut(in_channels, out_channels) if widens else None
         self.norm1 = BatchNormLeakyReLU(in_channels)
         self.conv1 = SubmanifoldConv3d(in_channels, out_channels)
         self.norm2 = BatchNormLeakyReLU(out_channels)
         self.conv2 = SubmanifoldConv3d(out_channels, out_channels)
 
     def forward(self, x: torch.Tensor, same: KernelMap) -> torch.Tensor:
-        y = self.conv1(self.norm1(x), same)
-        return self.shortcut(x) + self.conv2(self.norm2(y), same)
+        y: torch.Tensor = self.conv1(self.norm1(x), same)
+        y = self.conv2(self.norm2(y), same)
+        return y + (x if self.shortcut is None else self.shortcut(x, same))
 
 
 class Stack(nn.Module):

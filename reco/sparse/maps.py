@@ -82,6 +82,12 @@ class KernelMap:
             return KernelMap(np.ascontiguousarray(self.table[::-1]), self.outputs, symmetric=True)
         return KernelMap(_transpose(self.table, self.inputs), self.outputs)
 
+    @cached_property
+    def pointwise(self) -> "KernelMap":
+        """The map of one offset from each output row to itself: a matrix product of all rows."""
+        rows = np.arange(self.outputs, dtype=np.int32)
+        return KernelMap(rows[None], self.outputs, symmetric=True)
+
 
 @dataclass(frozen=True)
 class Pyramid:
@@ -195,15 +201,18 @@ def _group(voxels, parents, order):  # type: ignore[no-untyped-def]
     index = np.empty(n, np.int64)
     count = 0
     for i in range(n):
-        if i == 0 or np.any(parents[order[i]] != parents[order[i - 1]]):
-            count += 1
+        a, b = order[i], order[max(i - 1, 0)]
+        same = parents[a, 0] == parents[b, 0] and parents[a, 1] == parents[b, 1]
+        same = same and parents[a, 2] == parents[b, 2] and parents[a, 3] == parents[b, 3]
+        count += i == 0 or not same
         index[i] = count - 1
     coarse = np.empty((count, 4), np.int32)
     table = np.full((8, count), -1, np.int32)
     for i in range(n):
         child = order[i]
         octant = 4 * (voxels[child, 1] & 1) + 2 * (voxels[child, 2] & 1) + (voxels[child, 3] & 1)
-        coarse[index[i]] = parents[child]
+        for column in range(4):
+            coarse[index[i], column] = parents[child, column]
         table[octant, index[i]] = child
     return coarse, table
 

@@ -1,5 +1,6 @@
 """Every backend against torch's dense convolution in float64, forward and backward."""
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -11,12 +12,25 @@ from reco.sparse.functional import BACKENDS
 from .conftest import dense_down, dense_same, dense_up, walk
 
 CHANNELS = [(1, 16), (16, 16), (5, 3), (32, 16), (48, 96), (33, 40)]
-KINDS = {"same": (27, dense_same), "down": (8, dense_down), "up": (8, dense_up)}
+
+
+def dense_pointwise(_, x, weight):
+    return x @ weight[0]
+
+
+KINDS = {
+    "same": (27, dense_same),
+    "down": (8, dense_down),
+    "up": (8, dense_up),
+    "pointwise": (1, dense_pointwise),
+}
 
 
 def kernel_map(kind: str, event: np.ndarray) -> KernelMap:
     if kind == "same":
         return submanifold_map(event)
+    if kind == "pointwise":
+        return submanifold_map(event).pointwise
     down = strided_map(event)[1]
     return down if kind == "down" else down.transposed
 
@@ -88,6 +102,53 @@ def run(m: KernelMap, seed: int = 5, backend: str = "cpu") -> list[torch.Tensor]
 def test_same_result_each_time(kind):
     m = kernel_map(kind, walk(6, 3000))
     assert all(torch.equal(a, b) for a, b in zip(run(m), run(m), strict=True))
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_same_bits_on_one_and_two_threads(kind):
+    results = []
+    before = numba.get_num_threads()
+    for threads in (1, 2):
+        numba.set_num_threads(threads)
+        results.append(run(kernel_map(kind, walk(6, 3000))))
+    numba.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 40, 100, 512, 4000])
+def test_same_bits_for_any_tile(rows, monkeypatch):
+    """What two threads do on a machine that has them: other tiles, same rows."""
+    expected = run(kernel_map("same", walk(6, 3000)))
+    monkeypatch.setattr("reco.sparse.cpu._tile_rows", lambda _: rows)
+    result = run(kernel_map("same", walk(6, 3000)))
+    assert all(torch.equal(a, b) for a, b in zip(result, expected, strict=True))
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("channels", [(16, 16), (3, 80)])
+def test_same_bits_alone_and_in_a_batch(kind, channels):
+    """Forward and input gradient of an event, whatever surrounds it and wherever they are."""
+    events = [walk(s, 700, batch=s, low=-400 * s) for s in range(3)]
+    alone = kernel_map(kind, events[1])
+    together = kernel_map(kind, np.concatenate(events))
+    before = kernel_map(kind, events[0])
+    first, last = before.inputs, before.inputs + alone.inputs
+    out_first, out_last = before.outputs, before.outputs + alone.outputs
+    x, w, g = tensors(
+        8,
+        (together.inputs, channels[0]),
+        (alone.offsets, *channels),
+        (together.outputs, channels[1]),
+    )
+    x = x.requires_grad_()
+    out = conv(x, w, together, "cpu")
+    out.backward(g)
+    single = x.detach()[first:last].clone().requires_grad_()
+    out_single = conv(single, w, alone, "cpu")
+    out_single.backward(g[out_first:out_last])
+    assert torch.equal(out[out_first:out_last], out_single)
+    assert torch.equal(x.grad[first:last], single.grad)
 
 
 @pytest.mark.parametrize("backend", sorted(BACKENDS))
