@@ -10,6 +10,14 @@ from reco.cli.app import app
 from reco.cli.console import fail
 from reco.errors import RecoError
 
+EXTRAS = {
+    "geant4_pybind": "sim",
+    "pyhepmc": "sim",
+    "lightning_fabric": "train",
+    "tensorboard": "train",
+}
+"""Packages that only some commands need -> the extra of this package that brings them."""
+
 
 def main() -> None:
     """Run the command line and exit."""
@@ -17,6 +25,12 @@ def main() -> None:
         app(prog_name="reco")
     except RecoError as error:
         fail(str(error))
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        fail(f"{error.name} is not installed; this command needs: pip install 'reco[{extra}]'")
         sys.exit(1)
     except KeyboardInterrupt:
         fail("interrupted; no output was written")

@@ -43,6 +43,11 @@ def _root(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def _settings(**run: str | int | None) -> list[str]:
+    """Options of the command line as overrides of `run` in the pipeline."""
+    return [f"run.{key}={value}" for key, value in run.items() if value is not None]
+
+
 @app.command()
 def run(
     pipeline: PipelineFile,
@@ -74,8 +79,7 @@ def run(
     """Reconstruct files of hits. Exit code 3: some events failed."""
     from reco.cli.run import Request, run_all
 
-    settings = {"run.device": device, "run.threads": threads, "run.batch_size": batch_size}
-    overrides = overrides + [f"{k}={v}" for k, v in settings.items() if v is not None]
+    overrides = overrides + _settings(device=device, threads=threads, batch_size=batch_size)
     chosen = Request(tuple(inputs or ()), stored, output, until, start, stop, overwrite)
     raise typer.Exit(run_all(pipeline, overrides, chosen))
 
@@ -93,6 +97,66 @@ def inspect(
     from reco.cli.inspect import inspect_file
 
     typer.echo("\n".join(inspect_file(file, pipeline, overrides)))
+
+
+@app.command()
+def simulate(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="Name of a recipe, or a HepMC3 file.")
+    ] = "mixed",
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="ROOT where it ends in .root, else HDF5.")
+    ] = Path("simulated.h5"),
+    events: Annotated[int, typer.Option("-n", "--events", min=1, help="How many.")] = 10,
+    first: Annotated[int, typer.Option(min=0, help="Number of the first event.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="An event depends on seed and number.")] = 1,
+    detector: Annotated[str, typer.Option(help="Name or YAML file.")] = "generic",
+    off: Annotated[
+        list[str],
+        typer.Option(
+            metavar="EFFECT",
+            help="recombination, lifetime, diffusion, noise or threshold. Repeat.",
+        ),
+    ] = [],  # noqa: B006
+    spread: Annotated[
+        float, typer.Option(min=0, help="Relative spread of the response between events.")
+    ] = 0.0,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes.")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output.")] = False,
+) -> None:
+    """Simulate events in liquid argon with full truth (needs `pip install reco[sim]`)."""
+    from reco.cli.simulate import Request, simulate_file
+
+    request = Request(recipe, events, first, seed, detector, tuple(off), spread)
+    simulate_file(request, output, jobs, overwrite)
+
+
+@app.command()
+def train(
+    pipeline: PipelineFile,
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help="The stage to train.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Inputs with truth.")],
+    held_out: Annotated[
+        list[str], typer.Option("--held-out", metavar="FILE", help="For validation. Repeat.")
+    ],
+    folder: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder of weights, checkpoints and curves.")
+    ] = Path("runs"),
+    overrides: Overrides = [],  # noqa: B006
+    schedule: Annotated[
+        list[str],
+        typer.Option(
+            "--schedule", metavar="KEY=VALUE", help="steps, batch_size, learning_rate... Repeat."
+        ),
+    ] = [],  # noqa: B006
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; 0: all cores.")] = None,
+) -> None:
+    """Train a stage; goes on where an interrupted training stopped."""
+    from reco.cli.train import train_files
+
+    overrides = overrides + _settings(device=device, threads=threads)
+    train_files(pipeline, stage, files, held_out, folder, overrides, schedule)
 
 
 @app.command()

@@ -1,6 +1,5 @@
 """`reco run`."""
 
-import glob
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from rich.table import Table
 
 from reco import config as configuration
 from reco.cli.console import fail, progress
-from reco.errors import FormatError, RecoError
+from reco.cli.files import expand
+from reco.errors import RecoError
 
 if TYPE_CHECKING:
     from reco.pipeline import Pipeline, Summary
@@ -53,7 +53,7 @@ def outputs_of(request: Request) -> list[tuple[Path, Path]]:
             raise RecoError("give INPUT or --from FILE, not both")
         paths = [request.stored]
     else:
-        paths = [path for text in request.inputs for path in _expand(text)]
+        paths = expand(request.inputs)
     if not paths:
         raise RecoError("give at least one INPUT, or --from FILE")
     folder = request.output
@@ -77,15 +77,6 @@ def _into(folder: Path, paths: Sequence[Path]) -> list[tuple[Path, Path]]:
 
 def _default(path: Path) -> Path:
     return Path(f"{path.stem}_reco.h5")
-
-
-def _expand(text: str) -> list[Path]:
-    if Path(text).exists():
-        return [Path(text)]
-    found = sorted(glob.glob(text))
-    if not found:
-        raise FormatError(f"{text}: no such file")
-    return [Path(path) for path in found]
 
 
 def _run_one(pipe: "Pipeline", path: Path, output: Path, request: Request) -> int:

@@ -24,11 +24,12 @@ from reco.pipeline.event import Event, rows_of
 from reco.pipeline.executor import Clock, Executor
 from reco.pipeline.join import join
 from reco.pipeline.lock import locked
-from reco.pipeline.planner import Plan, plan
+from reco.pipeline.planner import Plan, only_for, plan
 from reco.pipeline.provenance import provenance
 from reco.pipeline.source import Source, open_source
 from reco.stages import find
 from reco.stages.base import Context, Stage, StageOptions
+from reco.suggest import unknown
 
 RAW = (Hits, TruthDeposits)
 """Products of the input that an output does not repeat."""
@@ -109,6 +110,33 @@ class Pipeline:
             executor = self._executor(source, until, strict=strict)
             for bundle in executor.run(source, chosen.start, chosen.stop):
                 yield from (Event(bundle.at(i)) for i in range(len(bundle)))
+
+    def products(
+        self, path: str | Path, kinds: Iterable[type[Product]], *, stored: bool = False
+    ) -> Iterator[Bundle]:
+        """These products of the events of a file, in batches, by the stages they need alone.
+
+        Events that are empty or fail are left out. Raises ConfigError where the file has no truth
+        and a product needs it.
+        """
+        kinds = tuple(kinds)
+        with open_source(path, self.config.input, stored=stored) as source:
+            steps = only_for(self.plan(source.kinds), kinds, source.kinds)
+            for bundle in self._build(steps).run(source, 0, len(source)):
+                good = np.flatnonzero(bundle[Outcome].status == Status.OK)
+                if len(good) == len(bundle):
+                    yield bundle.select(kinds)
+                elif len(good):
+                    yield Bundle.concat([bundle.at(i).select(kinds) for i in good.tolist()])
+
+    def fresh_stage(self, name: str) -> Stage:
+        """A stage to be trained: as configured, without weights. Raises ConfigError."""
+        if name not in self._classes:
+            problem = f"stage {name!r} is not in the pipeline"
+            raise ConfigError(unknown(problem, name, self._classes, "it has"))
+        stage, options = self._classes[name], self._options[name]
+        fresh = {"weights": None} if hasattr(options, "weights") else {}
+        return stage(options.model_copy(update=fresh), Context(self.detector, self.device))
 
     def __call__(
         self,

@@ -52,6 +52,25 @@ def plan(
     return whole if until is None else replace(whole, steps=_up_to(whole, until))
 
 
+def only_for(whole: Plan, kinds: Iterable[Kind], given: Iterable[Kind]) -> Plan:
+    """The steps of a plan without which these products do not come to be.
+
+    given: products of the input. Raises ConfigError where neither it nor a step makes one.
+    """
+    producer = {step.output: step for step in whole.steps}
+    wanted, needed = list(kinds), set[str]()
+    while wanted:
+        kind = wanted.pop()
+        step = producer.get(kind)
+        if step is not None and step.name not in needed:
+            needed.add(step.name)
+            wanted.extend(step.inputs)
+        elif step is None and kind not in given:
+            so_far = _so_far(whole.steps, tuple(given))
+            raise ConfigError(f"{kind.__name__} is neither in the input nor made from it. {so_far}")
+    return replace(whole, steps=tuple(step for step in whole.steps if step.name in needed))
+
+
 def _step(name: str, stage: type[Stage]) -> Step:
     try:
         signature = stage.signature()

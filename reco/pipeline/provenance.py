@@ -11,12 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import reco
 from reco.config import PipelineConfig
 from reco.detector import Detector
 from reco.pipeline.source import Source
 from reco.stages.base import Stage
 
-PACKAGES = ("reco", "torch", "torch-geometric", "numpy", "numba", "awkward", "h5py", "uproot")
+PACKAGES = ("torch", "torch-geometric", "numpy", "numba", "awkward", "h5py", "uproot")
 WHOLE = 256 * 2**20
 """Bytes up to which a file is hashed in full; of a larger one, its first and last MiB."""
 _MIB = 2**20
@@ -56,7 +57,7 @@ def provenance(
 
 def versions() -> dict[str, str]:
     """Of Python and the packages that a result may depend on."""
-    found = {"python": platform.python_version()}
+    found = {"reco": reco.__version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
             found[name] = version(name)
