@@ -73,15 +73,24 @@ class Record:
     curve: list[dict[str, float]] = field(default_factory=list)
 
 
-def train(task: Task, schedule: Schedule, folder: Path, *, device: str = "auto") -> Record:
+def train(
+    task: Task, schedule: Schedule, folder: Path, *, device: str = "auto", processes: int = 1
+) -> Record:
     """Train to the end of the schedule, from the last checkpoint in `folder` if there is one.
 
     Leaves in `folder`: last.ckpt (weights, average, optimiser, record), metrics.csv, TensorBoard
-    events. On return task.module holds the averaged weights, in evaluation mode.
+    events. processes: share of a batch each, started by torchrun; on a CPU, one per core trains
+    faster than one with many threads. On return task.module holds the averaged weights, in evaluation mode.
     Raises RecoError when the loss is not a number, or the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    fabric = Fabric(accelerator=device, devices=1, precision=schedule.precision)
+    fabric = Fabric(
+        accelerator=device,
+        devices=processes,
+        strategy="ddp" if processes > 1 else "auto",
+        precision=schedule.precision,
+    )
+    fabric.launch()
     torch.manual_seed(schedule.seed)
     run = _Run(task, schedule, folder, fabric)
     run.resume()
@@ -146,6 +155,8 @@ class _Run:
             bar = progress.add_task("training", total=schedule.steps, completed=self.step, loss="")
             while self.step < schedule.steps:
                 terms = self.update()
+                if not self.fabric.is_global_zero:
+                    continue
                 progress.update(bar, advance=1, loss=f"loss {sum(terms.values()):.3f}")
                 last = self.step == schedule.steps
                 if self.step % schedule.validate_every == 0 or last:
@@ -162,17 +173,19 @@ class _Run:
             group["lr"] = learning_rate(schedule, self.step)
         module.train()
         events = sample(len(self.task), schedule, self.step)
+        mine = events[self.fabric.global_rank :: self.fabric.world_size]
         with self.fabric.autocast():
-            rng = np.random.default_rng([schedule.seed, 1, self.step])
-            terms = self.task.loss(events, rng)
+            rng = np.random.default_rng([schedule.seed, 1, self.step, self.fabric.global_rank])
+            terms = self.task.loss(mine, rng)
         total = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(total):
             raise RecoError(
-                f"step {self.step}: the loss is {float(total)} for events {list(events)}; "
+                f"step {self.step}: the loss is {float(total)} for events {mine}; "
                 f"the last checkpoint is {self.checkpoint}. Lower the learning rate"
             )
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(total)
+        self._share_gradients()
         nn.utils.clip_grad_norm_(module.parameters(), schedule.clip)
         self.optimizer.step()
         self._update_average()
@@ -180,6 +193,17 @@ class _Run:
         self.record.events_seen += len(events)
         self.record.seconds += perf_counter() - began
         return {name: float(term.detach()) for name, term in terms.items()}
+
+    def _share_gradients(self) -> None:
+        """Mean over the processes, in one message."""
+        if self.fabric.world_size == 1:
+            return
+        gradients = [p.grad for p in self.task.module.parameters() if p.grad is not None]
+        flat = torch.cat([g.reshape(-1) for g in gradients])
+        torch.distributed.all_reduce(flat)
+        flat /= self.fabric.world_size
+        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
 
     def _update_average(self) -> None:
         # The decay grows from zero, so that the average forgets the random start.
