@@ -1,0 +1,26 @@
+# A name for each chore. All of them run in the active virtual environment.
+.PHONY: install test slow lint format types ci docs-check bench results sample
+
+install:            ## the package with everything that tests need
+	pip install -e ".[test]"
+test:               ## fast tests
+	pytest
+slow:               ## the tests that take minutes
+	pytest -m slow
+lint:               ## style
+	ruff check . && ruff format --check .
+format:             ## mend the style
+	ruff check --fix . && ruff format .
+types:              ## static types
+	mypy
+ci:                 ## what continuous integration runs, from nothing
+	bash .ci/run
+bench:              ## speed of the sparse engine and of the chain
+	python benchmarks/sparse.py && python benchmarks/chain.py
+sample:             ## remake data_samples/
+	reco simulate mixed -n 20 --seed 7 -o data_samples/lartpc.root --overwrite
+	reco simulate mixed -n 20 --seed 8 -o data_samples/lartpc.h5 --overwrite
+results:            ## the figures of docs/results.md, on 500 fresh events
+	reco simulate mixed -n 500 --seed 3 -j 2 -o work/test.h5 --overwrite
+	reco run pipelines/lartpc.yaml work/test.h5 -o work/results.h5 --overwrite
+	reco evaluate work/results.h5
