@@ -1,5 +1,6 @@
-# docker build -t reco .                                     CPU
 # docker build -t reco:cuda --build-arg DEVICE=cuda .        GPU
+# docker build -t reco .                                     CPU; on x86-64 torch from PyPI brings
+#   CUDA along: --build-arg TORCH_INDEX=URL names an index with CPU builds, for an image of 2 GB
 # docker run --rm -v "$PWD:/data" reco run lartpc input.root -o out.h5
 ARG DEVICE=cpu
 
@@ -11,7 +12,8 @@ RUN apt-get update \
 ENV PIP_NO_CACHE_DIR=1 PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/opt/numba
 
 FROM base AS cpu
-RUN pip install --index-url https://download.pytorch.org/whl/cpu "torch>=2.6,<2.14"
+ARG TORCH_INDEX
+RUN pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "torch>=2.6,<2.14"
 
 FROM base AS cuda
 RUN pip install "torch>=2.6,<2.14"
