@@ -35,6 +35,8 @@ class RootWriter:
     def __init__(self, path: str | Path, provenance: Mapping[str, Any]) -> None:
         self.path = Path(path)
         self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        if not self.path.parent.is_dir():
+            raise RecoError(f"{self.path}: there is no folder {self.path.parent}; make it first")
         try:
             self._file: Any = uproot.recreate(self._temporary)
             self._file["provenance"] = json.dumps(dict(provenance), default=str)

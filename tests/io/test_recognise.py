@@ -1,0 +1,92 @@
+"""Formats are told by content; what cannot be read is refused with a reason."""
+
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from reco.errors import FormatError
+from reco.io.inspect import inspect_lines
+from reco.io.recognise import open_input
+from tests.io.files import COUNTS, jagged, write_tree
+
+OPENED = {
+    "edepsim/samfogarty_ten-Mu-plus.root": ("edep-sim ROOT", 10),
+    "edepsim/samfogarty_test.root": ("edep-sim ROOT", 10),
+    "larcv2/pixlarevd_multi_particle.root": ("larcv2 ROOT", 3),
+    "larndsim/jax_input_0.h5": ("larnd-sim HDF5 segments", 26),
+    "larndsim/ynashed_edepsim-output.h5": ("larnd-sim HDF5 segments", 100),
+    "larndsim/ynashed_module0_corsika.h5": ("larnd-sim HDF5 segments", 25),
+}
+REFUSED = {
+    "larcv2/larcv_tutorial_electron.root": "2D images",
+    "larcv3/larcv3_3d_derived.h5": "a file of larcv3",
+    "larcv3/larcv3_core_dataformat_test.h5": "a file of larcv3",
+    "larndsim/dune_evd_qc_tpc.h5": "pixel and a clock tick",
+    "larsoft_flat/Makiu_analyzeItOutput_R2-2_SR1-1.root": "EnDepX",
+    "larsoft_flat/coffea_pduneana.root": "reco_beam_calo_X",
+    "larsoft_flat/sbnd_celltree.root": "simide_x",
+    "misc/jaxtpc_muon.h5": "JAXTPC",
+    "ndlar_flow/h5flow_layout.h5": "ndlar_flow",
+    "spine/spine_v1.h5": "a file of SPINE",
+    "spine/spine_v2.h5": "a file of SPINE",
+    "uboone/opensamples_schema_synthetic.h5": "no position in space",
+}
+
+
+@pytest.mark.parametrize("name", OPENED)
+def test_opened(realdata: Path, tmp_path: Path, name: str) -> None:
+    """Under another name and ending, too."""
+    shutil.copy(realdata / name, tmp_path / "data.bin")
+    with open_input(tmp_path / "data.bin") as reader:
+        description = reader.describe()
+    assert (description.format, description.n_events) == OPENED[name]
+    lines = inspect_lines(description)
+    assert lines[0].endswith("data.bin")
+    assert any(line.startswith("truth     TruthDeposits") for line in lines)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(realdata: Path, name: str) -> None:
+    with pytest.raises(FormatError, match=REFUSED[name]) as error:
+        open_input(realdata / name)
+    assert str(error.value).startswith(str(realdata / name))
+
+
+def test_every_real_file_is_in_one_of_the_lists(realdata: Path) -> None:
+    files = {str(p.relative_to(realdata)) for p in realdata.glob("*/*") if p.suffix != ".md"}
+    assert files == set(OPENED) | set(REFUSED)
+
+
+def test_packets_without_segments(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["packets"] = np.zeros(3, [("timestamp", "u8"), ("channel_id", "u1")])
+    with pytest.raises(FormatError, match="pixel map"):
+        open_input(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("content", [b"", b"x,y,z\n1,2,3\n", b"\x89PNG\r\n", bytes(1000)])
+def test_neither_root_nor_hdf5(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "hits.root").write_bytes(content)
+    with pytest.raises(FormatError, match=r"neither ROOT nor HDF5 .*edep-sim, larcv2"):
+        open_input(tmp_path / "hits.root")
+
+
+def test_no_file_and_no_tree(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="No such file"):
+        open_input(tmp_path / "none.root")
+    with pytest.raises(FormatError, match="directory"):
+        open_input(tmp_path)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["noise"] = np.zeros(3)
+    with pytest.raises(FormatError, match="holds noise, no known format"):
+        open_input(tmp_path / "a.h5")
+
+
+def test_a_colon_in_the_name_is_a_colon(tmp_path: Path) -> None:
+    path = write_tree(tmp_path / "a.root", jagged(COUNTS))
+    odd = path.rename(tmp_path / "run:3.root")
+    with open_input(str(odd)) as reader:
+        assert len(reader) == 5
