@@ -178,8 +178,8 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key, (where, _) in zip(keys, node.value, strict=True):
-            if keys.count(key) > 1:
+        for i, (key, (where, _)) in enumerate(zip(keys, node.value, strict=True)):
+            if key in keys[:i]:
                 raise yaml.MarkedYAMLError(
                     problem=f"key {key!r} stands twice", problem_mark=where.start_mark
                 )

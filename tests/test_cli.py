@@ -1,0 +1,256 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import reco
+from reco.cli import main
+from reco.cli.app import app
+from reco.cli.run import Request, outputs_of
+from reco.data.products import Header, Hits
+from reco.data.ragged import Ragged, offsets_of
+from reco.errors import FormatError, RecoError
+from reco.io.store import Writer
+
+PIPELINE = """
+stages:
+  tests.stages_for_tests:Grid: {threshold: 0.1}
+  tests.stages_for_tests:Classify: {}
+  tests.stages_for_tests:Brightest: {}
+"""
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def reco_command(monkeypatch, capsys, tmp_path):
+    """Run the command line here: (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "chain.yaml").write_text(PIPELINE)
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["reco", *map(str, words)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return int(left.value.code or 0), out, err
+
+    return run
+
+
+def hits_file(path: Path, *values: list[float]) -> Path:
+    offsets = offsets_of([len(v) for v in values])
+    flat, number = np.concatenate(values), np.arange(len(values))
+    with Writer(path, {}) as out:
+        out.write(
+            [
+                Header(run=number * 0, subrun=number * 0, event=number, entry=number),
+                Hits(
+                    position=Ragged(np.ones((len(flat), 3)), offsets),
+                    value=Ragged(flat, offsets),
+                    time=Ragged(flat * 0, offsets),
+                    quantity=number * 0,
+                ),
+            ]
+        )
+    return path
+
+
+def cell(table: str, name: str) -> str:
+    """First number in the row of a printed table."""
+    row = next(line for line in table.splitlines() if line.startswith(f"│ {name} "))
+    return row.split("│")[2].strip()
+
+
+def test_run_shows_progress_and_a_summary(reco_command):
+    hits_file(Path("a.h5"), [1.0, 2.0], [3.0], [0.01])
+    code, out, err = reco_command("run", "chain.yaml", "a.h5")
+    assert code == 0
+    assert "3/3 events" in err
+    assert "events/s" in err
+    for name, value in {
+        "events read": "3",
+        "reconstructed": "2",
+        "empty": "1",
+        "voxels": "3",
+    }.items():
+        assert cell(out, name) == value
+    for stage in ("read", "grid", "classify", "brightest", "write"):
+        assert cell(out, stage).endswith(" s")
+    assert len(reco.open("a_reco.h5")) == 3
+
+
+def test_events_that_failed_show_in_the_exit_code(reco_command):
+    hits_file(Path("a.h5"), [1.0], *[[13.0]] * 7)
+    code, out, err = reco_command("run", "chain.yaml", "a.h5", "-o", "b.h5")
+    assert code == 3
+    assert cell(out, "failed") == "7"
+    assert "error: entry 1: grid: a hit of 13 MeV, which nobody wants" in err
+    assert "and 2 more" in err
+
+
+def test_run_until_and_from(reco_command):
+    hits_file(Path("a.h5"), [1.0, 2.0], [3.0])
+    assert reco_command("run", "chain.yaml", "a.h5", "-o", "p.h5", "--until", "classify")[0] == 0
+    code, out, _ = reco_command("run", "chain.yaml", "--from", "p.h5", "-o", "b.h5")
+    assert code == 0
+    assert " classify " not in out
+    assert reco.open("b.h5").points.x.tolist() == [[1.0], [1.0]]
+
+
+def test_options_reach_the_run(reco_command):
+    hits_file(Path("a.h5"), [1.0], [2.0], [3.0], [4.0])
+    words = "run chain.yaml a.h5 -o b.h5 --start 1 --stop 3 --device cpu --threads 1 --batch-size 7"
+    change = "stages.tests.stages_for_tests:Grid.threshold=2.5"
+    code, out, _ = reco_command(*words.split(), "--set", change)
+    assert code == 0
+    assert cell(out, "events read") == "2"
+    f = reco.open("b.h5")
+    assert f.voxels.energy.tolist() == [[], [3.0]]
+    assert f.provenance["pipeline"]["run"] == {"batch_size": 7, "device": "cpu", "threads": 1}
+
+
+def test_several_inputs_go_to_a_folder(reco_command):
+    for name in "ab":
+        hits_file(Path(f"{name}.h5"), [1.0])
+    code, _, err = reco_command("run", "chain.yaml", "[ab].h5")
+    assert (code, "2 inputs need a folder" in err) == (1, True)
+    assert reco_command("run", "chain.yaml", "[ab].h5", "-o", "out")[0] == 0
+    assert sorted(p.name for p in Path("out").iterdir()) == ["a_reco.h5", "b_reco.h5"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("run chain.yaml none.h5", "none.h5: no such file"),
+        ("run chain.yaml", "give at least one INPUT"),
+        ("run chain.yaml a.h5 --from a.h5", "not both"),
+        ("run none.yaml a.h5", "'none.yaml': no such file"),
+        ("run chain.yaml a.h5 --until clasify", "did you mean 'classify'?"),
+        ("run chain.yaml a.h5 --set run.devise=cpu", "run.devise: unknown key; did you mean"),
+        ("run chain.yaml a.h5 --set stages.segmnt.x=1", "did you mean 'segment'?"),
+        ("run chain.yaml a.h5 --device tpu", "run.device"),
+        ("run chain.yaml a.h5 --start 9", "the file has 1"),
+        ("run chain.yaml a.h5 -o no/b.h5", "no/b.h5: cannot write here"),
+        ("run chain.yaml a.h5 -o a.h5", "is the input itself"),
+        ("run chain.yaml chain.yaml", "chain.yaml: neither ROOT nor HDF5"),
+        ("run chain.yaml --from other.h5", "other.h5: not a file written by reco"),
+        ("inspect chain.yaml", "neither ROOT nor HDF5"),
+        ("inspect none.root", "none.root"),
+        ("evaluate none.h5", "none.h5: no such file"),
+        ("evaluate a.h5", "names no detector"),
+        ("simulate --off noize -o b.h5", "did you mean 'noise'?"),
+        ("simulate -o a.h5", "a.h5: exists; add --overwrite"),
+    ],
+)
+def test_mistakes_end_with_one_message(reco_command, words, message):
+    hits_file(Path("a.h5"), [1.0])
+    with h5py.File("other.h5", "w"):
+        pass
+    before = sorted(p.name for p in Path().iterdir())
+    code, _, err = reco_command(*words.split())
+    assert code == 1
+    assert err.startswith("error: ")
+    assert message in err
+    assert sorted(p.name for p in Path().iterdir()) == before
+
+
+def test_an_output_is_kept_unless_told(reco_command):
+    hits_file(Path("a.h5"), [1.0])
+    words = ("run", "chain.yaml", "a.h5")
+    assert [reco_command(*words)[0] for _ in range(2)] == [0, 1]
+    assert reco_command(*words, "--overwrite")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "suggestion"),
+    [("rnu", "run"), ("inspct", "inspect"), ("run --overide", "--overwrite")],
+)
+def test_mistyped_commands_and_options(reco_command, words, suggestion):
+    code, _, err = reco_command(*words.split())
+    assert code == 2
+    assert suggestion in err
+
+
+def test_inspect_tells_inputs_from_outputs(reco_command):
+    hits_file(Path("a.h5"), [1.0, 2.0], [3.0])
+    code, out, _ = reco_command("inspect", "a.h5")
+    assert code == 0
+    assert "events    2" in out
+    reco_command("run", "chain.yaml", "a.h5", "-o", "b.h5")
+    code, out, _ = reco_command("inspect", "b.h5")
+    assert code == 0
+    assert "output of reco" in out
+    assert "voxels (3 rows)" in out
+    assert "grid, classify, brightest" in out
+
+
+@pytest.mark.parametrize("name", ["larndsim/jax_input_0.h5", "edepsim/samfogarty_ten-Mu-plus.root"])
+def test_inspect_real_files(reco_command, realdata, name):
+    code, out, _ = reco_command("inspect", realdata / name)
+    assert code == 0
+    assert "TruthParticles" in out
+
+
+def test_version_and_help(reco_command):
+    assert reco_command("--version")[1] == f"reco {reco.__version__}\n"
+    out = reco_command("--help")[1]
+    for command in ("run", "inspect", "simulate", "train", "evaluate"):
+        assert f"  {command} " in out
+
+
+def test_light_commands_load_no_torch(tmp_path):
+    path = hits_file(tmp_path / "a.h5", [1.0])
+    code = (
+        "import sys\nfrom reco.cli.app import app\n"
+        "for words in (['--help'], ['inspect', sys.argv[1]]):\n"
+        "    app(words, standalone_mode=False)\n"
+        "print(sorted({'torch', 'reco.pipeline'} & set(sys.modules)))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
+def test_outputs_of_inputs(tmp_path):
+    def request(*inputs: str, output: Path | None = None) -> Request:
+        return Request(inputs, None, output, None, 0, None, False)
+
+    names = [str(tmp_path / name / "a.root") for name in "xy"]
+    for name in names:
+        Path(name).parent.mkdir()
+        Path(name).touch()
+    assert outputs_of(request(names[0])) == [(Path(names[0]), Path("a_reco.h5"))]
+    folder = [(Path(names[0]), tmp_path / "a_reco.h5")]
+    assert outputs_of(request(names[0], output=tmp_path)) == folder
+    with pytest.raises(RecoError, match="two inputs have the same name"):
+        outputs_of(request(*names, output=tmp_path))
+    with pytest.raises(FormatError, match="no such file"):
+        outputs_of(request("none*.root"))
+
+
+def test_every_option_has_help():
+    from typer.main import get_command
+
+    for command in get_command(app).commands.values():
+        assert command.help
+        for parameter in command.params:
+            assert getattr(parameter, "help", None), f"{command.name} {parameter.name}"
+
+
+def test_the_report_is_written_as_json(reco_command, realdata, tmp_path):
+    """Voxels and truth alone: most sections have nothing to say, and say so."""
+    stages = "{voxelize: {}, truth_voxels: {}, labels: {}, 'tests.stages_for_tests:Classify': {}}"
+    Path("truth.yaml").write_text(f"stages: {stages}")
+    source = realdata / "larndsim" / "jax_input_0.h5"
+    code, _, err = reco_command("run", "truth.yaml", source, "-o", "b.h5", "--stop", 4)
+    assert (code, "4/4" in err) == (0, True)
+    code, out, _ = reco_command("evaluate", "b.h5", "--json", "b.json", "--no-baselines")
+    assert code == 0
+    assert "4 events" in out
+    assert json.loads(Path("b.json").read_text())["events"] == 4
