@@ -33,7 +33,7 @@ _LOWEST, _HIGHEST, _POINTS = 1e-3, 1e3, 601
 formula fails, and less than 0.01 cm of range remains."""
 
 
-def dedx(kinetic_energy: Array, mass: float, density: float = DENSITY) -> Array:
+def dedx(kinetic_energy: Array | float, mass: float, density: float = DENSITY) -> Array:
     """Mean ionisation loss, MeV/cm, of a singly charged particle heavier than an electron.
 
     kinetic_energy: any shape, MeV, at least 1e-3 of the mass. mass: MeV. density: g/cm3.
@@ -57,7 +57,7 @@ def density_effect(momentum: Array) -> Array:
     return np.where(x < _X0, 0.0, below)
 
 
-def energy_of_range(length: Array, mass: float, density: float = DENSITY) -> Array:
+def energy_of_range(length: Array | float, mass: float, density: float = DENSITY) -> Array:
     """Kinetic energy, MeV, of a particle that stops after this length (cm, any shape).
 
     Exact inverse of `range_of_energy`; 0 for 0, NaN for NaN.
@@ -69,7 +69,7 @@ def energy_of_range(length: Array, mass: float, density: float = DENSITY) -> Arr
     return np.where(areal < table.range[0], linear, energy)
 
 
-def range_of_energy(kinetic_energy: Array, mass: float, density: float = DENSITY) -> Array:
+def range_of_energy(kinetic_energy: Array | float, mass: float, density: float = DENSITY) -> Array:
     """Range, cm, in the continuous-slowing-down approximation. kinetic_energy: MeV, any shape."""
     table = _table(mass)
     energy = np.maximum(np.asarray(kinetic_energy, np.float64), 0)
