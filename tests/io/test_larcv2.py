@@ -1,6 +1,7 @@
 """larcv2: the real clusters against an independent decoder, sparse tensors against written ones."""
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import awkward as ak
@@ -11,7 +12,9 @@ import uproot
 from reco.data.products import Header, Quantity, TruthDeposits, TruthInteractions, TruthParticles
 from reco.errors import FormatError
 from reco.io.branches import Branches
-from reco.io.larcv2_bytes import Meta, clusters
+from reco.io.larcv2_bytes import Meta, Voxels, clusters
+from reco.io.larcv2_particles import LarcvParticles, mass_ratios
+from reco.io.larcv2_truth import truth_of
 from reco.io.recognise import open_input
 from tests.io.files import hits, product, same
 
@@ -149,3 +152,40 @@ def test_a_voxel_beyond_the_grid() -> None:
     for bad in (120, 2**64 - 1):
         with pytest.raises(ValueError, match="not on the grid"):
             meta.positions(np.array([bad], np.uint64))
+
+
+def test_groups_and_interactions_by_number() -> None:
+    """A muon, a photon with an electron in its group, and a particle that left nothing."""
+    zero = np.zeros((4, 3))
+    particles = LarcvParticles(
+        id=np.arange(4),
+        group=np.array([0, 1, 1, 3]),
+        interaction=np.array([7, 7, 7, -1]),
+        parent=np.array([-1, -1, 1, -1]),
+        shape=np.array([1, 0, 0, 4]),
+        pdg=np.array([13, 22, 11, 22]),
+        primary=np.array([True, True, False, False]),
+        momentum=np.array([[100.0, 0, 0], [0, 200, 0], [0, 100, 0], [1, 0, 0]]),
+        vertex=zero,
+        first_step=zero + 1,
+        last_step=zero,
+        energy_deposit=np.array([10.0, 20, 5, 0.1]),
+        length=np.array([4.0, -1, -1, -1]),
+        time=np.zeros(4),
+    )
+    ids = np.array([0, 1, 5, 6, 7, 8], np.uint64)
+    voxels = Voxels(ids, np.ones(6, np.float32), np.array([0, 2, 3, 4, 4, 6]))
+    meta = Meta(np.zeros(3), np.ones(3), np.array(SHAPE))
+    rest = np.full(6, 4, np.int8)
+    deposits, table, interactions = truth_of(voxels, meta.positions(ids), rest, particles, meta)
+    assert deposits.particle[0].tolist() == [0, 0, 1, 1, -1, -1]
+    assert deposits.fragment[0].tolist() == [0, 0, 1, 2, 4, 4]
+    assert deposits.semantic[0].tolist() == [1, 1, 0, 0, 4, 4]
+    assert table.pdg[0].tolist() == [13, 22]
+    assert table.energy_deposit[0].tolist() == [10.0, 25.0]
+    assert table.interaction[0].tolist() == [0, 0]
+    assert interactions.topology[0].tolist() == [b"1mu1g"]
+    total = np.array([np.hypot(100, 105.6583755), 200, 100, 1])
+    assert mass_ratios(particles, total) == pytest.approx([1.0])
+    in_gev = replace(particles, momentum=particles.momentum / 1000)
+    assert mass_ratios(in_gev, total / 1000) == pytest.approx([1e-3])
