@@ -4,7 +4,8 @@
 
 The floor of a layer is 2 * pairs * C_in * C_out operations at the best rate that a large float32
 matrix product reaches here, in torch or in numpy; three times that for forward and backward.
-A ratio below 1 says that the layer beats that product, which some BLAS libraries make easy. Times are minimum and median over repetitions.
+A ratio below 1 means that the layer is faster than that product. Times are minimum and median
+over repetitions.
 """
 
 import argparse

@@ -110,7 +110,7 @@ class _Fused(torch.autograd.Function):
         )
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True)
 def _normalize(x, weight, bias, slope, eps, out):  # type: ignore[no-untyped-def]
     """Write leaky_relu(scale * x + shift); return mean, variance, 1 / deviation, scale, shift."""
     n, channels = x.shape
@@ -132,7 +132,7 @@ def _normalize(x, weight, bias, slope, eps, out):  # type: ignore[no-untyped-def
     return mean32, variance32, inverse.astype(np.float32), scale, shift
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True)
 def _normalize_backward(x, gradient, mean, _, inverse, scale, shift, slope, out):  # type: ignore[no-untyped-def]
     """Write the gradient of x; return those of weight and bias.
 
