@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import awkward as ak
 import numpy as np
@@ -148,3 +149,13 @@ def test_smallest_files(tmp_path, n):
     with reco.open(tmp_path / "a.h5") as f:
         assert len(f) == len(f.events) == len(f.voxels) == n
         assert ak.count(f.voxels.energy) == 0
+
+
+def test_every_public_column_is_documented():
+    text = (Path(__file__).parents[1] / "docs" / "output.md").read_text()
+    for kind in PRODUCTS:
+        for spec in kind.columns().values():
+            if spec.internal or spec.table in ("hits", "truth_deposits") or len(spec.parts) > 1:
+                continue
+            if spec.name != "hit_quantity":
+                assert f"`{spec.name}`" in text, f"{spec.table}.{spec.name}"
