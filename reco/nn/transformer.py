@@ -1,52 +1,75 @@
 """A transformer over what an interaction is made of: its particles, and the points near them.
 
-The vertex is a weighted mean of places that the stages before have proposed (starts and ends of
-particles, points of interest) plus a small correction, with a full covariance; energies are
-corrections to the estimates of range and calorimetry, with a width each.
+The vertex is one of the places that the stages before have proposed (starts and ends of particles,
+points of interest), or rather the mean of those that agree with the best of them, moved along the
+particle that starts there; its covariance is a ball, drawn out along the particles. Energies are
+weighted geometric means of range, calorimetry and scattering, times a correction, with a width.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import nn
 
-PARTICLE, POINT, SUMMARY = 0, 1, 2
+METHODS = ("calorimetry", "range μ", "range π", "range p", "range K", "scattering")
+"""What an energy can be estimated by, in the order of InteractionInput.methods."""
 
-SIGMA_FLOOR = 1e-2
-"""Smallest width of a vertex coordinate, cm, and of the logarithm of an energy."""
+CORE = 1.0
+"""cm around the best place; the places within are the same vertex."""
+REACHES = (0.6, 2.5)
+"""cm at which the places around a place are counted."""
+VERTEX_FLOOR, ENERGY_FLOOR = 0.02, 0.005
+"""Smallest width of a vertex, cm, and of the logarithm of an energy."""
+
+_AROUND = 3 * len(REACHES) + 1
+_FRAME = 7
+_PREFERENCE = 4.0
 
 
 @dataclass(frozen=True)
 class InteractionInput:
     """I interactions padded to T particles and M points.
 
-    particles: (I, T, F). particle_mask: (I, T) bool, True where there is one.
-    points: (I, M, G). point_mask: (I, M) bool. start, end: (I, T, 3) cm and point: (I, M, 3) cm,
-    relative to the origin of the interaction. reference: (I, T) MeV, what the energy corrects.
-    primary: (I, T), score that a particle comes from the vertex.
+    scalars: (I, T, S) and point_scalars: (I, M, G), what does not turn with the axes.
+    particle_mask: (I, T), point_mask: (I, M) bool, True where there is one; every interaction has
+    a particle. start, end: (I, T, 3) and point: (I, M, 3) cm from the origin of the interaction.
+    direction: (I, T, 3). methods: (I, T, 6) log of MeV by each of METHODS where known: (I, T, 6)
+    bool (calorimetry always is). preferred: (I, T) int64, the method to start from.
+    primary: (I, T) score that a particle comes from the vertex, point_score: (I, M).
+    contained: (I, T) bool.
     """
 
-    particles: torch.Tensor
+    scalars: torch.Tensor
     particle_mask: torch.Tensor
-    points: torch.Tensor
-    point_mask: torch.Tensor
     start: torch.Tensor
     end: torch.Tensor
-    point: torch.Tensor
-    reference: torch.Tensor
+    direction: torch.Tensor
+    methods: torch.Tensor
+    known: torch.Tensor
+    preferred: torch.Tensor
     primary: torch.Tensor
+    contained: torch.Tensor
+    point_scalars: torch.Tensor
+    point_mask: torch.Tensor
+    point: torch.Tensor
+    point_score: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.particle_mask)
+
+    def to(self, device: torch.device) -> "InteractionInput":
+        return InteractionInput(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 @dataclass(frozen=True)
 class InteractionOutput:
-    """vertex: (I, 3) cm from the origin. vertex_root: (I, 3, 3) lower triangular L, covariance
-    L L^T. candidates: (I, 2 T + M) log weights of starts, ends and points. energy: (I, T) MeV and
-    energy_width: (I, T), the standard deviation of its logarithm. total, total_width: (I,)
-    likewise for the interaction."""
+    """vertex: (I, 3) cm from the origin. vertex_cov: (I, 3, 3) cm2. candidates: (I, 2 T + M) log
+    weights of starts, ends and points. energy: (I, T) log of MeV and energy_width: (I, T), the
+    standard deviation of it. total, total_width: (I,) likewise for the interaction."""
 
     vertex: torch.Tensor
-    vertex_root: torch.Tensor
+    vertex_cov: torch.Tensor
     candidates: torch.Tensor
     energy: torch.Tensor
     energy_width: torch.Tensor
@@ -54,21 +77,51 @@ class InteractionOutput:
     total_width: torch.Tensor
 
 
+@dataclass(frozen=True)
+class _Heads:
+    """What the network says of the particles, (I, T) each, `method` (I, T, 6); all about zero."""
+
+    start: torch.Tensor
+    end: torch.Tensor
+    shift: torch.Tensor
+    spread: torch.Tensor
+    correction: torch.Tensor
+    width: torch.Tensor
+    primary: torch.Tensor
+    method: torch.Tensor
+
+    N = 7 + len(METHODS)
+
+    @classmethod
+    def of(cls, raw: torch.Tensor) -> "_Heads":
+        columns = [*raw[..., :7].unbind(-1), raw[..., 7:]]
+        return cls(*columns)
+
+
 class InteractionTransformer(nn.Module):
-    """particle_features, point_features: F and G of the input. width, layers, heads: of the
-    encoder (pre-norm, without dropout)."""
+    """scalars, point_scalars: S and G of the input. width, layers, heads: of the encoder (pre-norm,
+    without dropout).
+
+    vertex_scale: (), energy_scale, total_scale: (2,) for exiting and contained, factors on the
+    widths; fitted after training on events that were not trained on, so that pulls have width 1.
+    """
+
+    vertex_scale: torch.Tensor
+    energy_scale: torch.Tensor
+    total_scale: torch.Tensor
 
     def __init__(
         self,
-        particle_features: int,
-        point_features: int,
+        scalars: int,
+        point_scalars: int,
         width: int = 64,
         layers: int = 3,
         heads: int = 4,
     ) -> None:
         super().__init__()
-        self.embed_particle = _embedding(particle_features, width)
-        self.embed_point = _embedding(point_features, width)
+        of_particle = scalars + 2 * len(METHODS) + 2 * _FRAME + 3 + 2 * _AROUND
+        self.embed_particle = _embedding(of_particle, width)
+        self.embed_point = _embedding(point_scalars + _FRAME + _AROUND, width)
         self.summary = nn.Parameter(torch.zeros(width))
         layer = nn.TransformerEncoderLayer(
             width,
@@ -80,49 +133,81 @@ class InteractionTransformer(nn.Module):
             norm_first=True,
         )
         self.encoder = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), False)
-        self.of_particle = nn.Linear(width, 4)
-        self.of_point = nn.Linear(width, 1)
-        self.of_interaction = nn.Linear(width, 11)
+        self.of_particle = _silent(width, _Heads.N)
+        self.of_point = _silent(width, 1)
+        self.of_interaction = _silent(width, 6)
+        self.register_buffer("vertex_scale", torch.ones(()))
+        self.register_buffer("energy_scale", torch.ones(2))
+        self.register_buffer("total_scale", torch.ones(2))
 
     def forward(self, batch: InteractionInput) -> InteractionOutput:
+        encoded = self._encode(batch)
+        t = batch.particle_mask.shape[1]
+        heads = _Heads.of(self.of_particle(encoded[:, 1 : 1 + t]).float())
+        point = self.of_point(encoded[:, 1 + t :]).float()[..., 0]
+        whole = self.of_interaction(encoded[:, 0]).float()
+        weights = candidate_weights(heads.start, heads.end, point, batch)
+        energy = estimate_energy(heads.method, heads.correction, batch)
+        width = _width(heads.width - 2.0, ENERGY_FLOOR)
+        energy_width = width * self.energy_scale[batch.contained.long()]
+        total, total_width = self._total(energy, width, heads.primary, whole[:, 4:], batch)
+        return InteractionOutput(
+            vertex=vertex_at(weights, heads.shift, batch) + whole[:, :3],
+            vertex_cov=covariance(whole[:, 3], heads.spread, batch) * self.vertex_scale**2,
+            candidates=weights,
+            energy=energy,
+            energy_width=energy_width,
+            total=total,
+            total_width=total_width,
+        )
+
+    def _encode(self, batch: InteractionInput) -> torch.Tensor:
         n, t = batch.particle_mask.shape
+        around = surroundings(batch)
+        particle = [
+            batch.scalars,
+            batch.methods / 3 * batch.known,
+            batch.known.float(),
+            _frame(batch.start),
+            _frame(batch.end),
+            batch.direction,
+            around[:, :t],
+            around[:, t : 2 * t],
+        ]
+        point = [batch.point_scalars, _frame(batch.point), around[:, 2 * t :]]
         tokens = torch.cat(
             [
                 self.summary.expand(n, 1, -1),
-                self.embed_particle(batch.particles),
-                self.embed_point(batch.points),
+                self.embed_particle(torch.cat(particle, dim=-1)),
+                self.embed_point(torch.cat(point, dim=-1)),
             ],
             dim=1,
         )
         there = torch.cat(
             [batch.particle_mask.new_ones(n, 1), batch.particle_mask, batch.point_mask], dim=1
         )
-        encoded = self.encoder(tokens, src_key_padding_mask=~there)
-        particle = self.of_particle(encoded[:, 1 : 1 + t])
-        whole = self.of_interaction(encoded[:, 0])
-        weights = self._weights(particle, self.of_point(encoded[:, 1 + t :]), batch)
-        energy = batch.reference * torch.exp(2 * torch.tanh(particle[..., 2] / 2))
-        total = (energy.detach() * batch.primary * batch.particle_mask).sum(dim=1)
-        return InteractionOutput(
-            vertex=_mean_place(weights, batch) + whole[:, :3],
-            vertex_root=_root(whole[:, 3:9]),
-            candidates=weights,
-            energy=energy,
-            energy_width=_width(particle[..., 3]),
-            total=total * torch.exp(2 * torch.tanh(whole[:, 9] / 2)),
-            total_width=_width(whole[:, 10]),
+        encoded: torch.Tensor = self.encoder(tokens, src_key_padding_mask=~there)
+        return encoded
+
+    def _total(
+        self,
+        energy: torch.Tensor,
+        width: torch.Tensor,
+        primary: torch.Tensor,
+        whole: torch.Tensor,
+        batch: InteractionInput,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sum over the primaries, the widths added in quadrature; then a correction of both."""
+        counted = torch.sigmoid(torch.logit(batch.primary, 1e-3) + primary)
+        part = counted * energy.detach().exp() * batch.particle_mask
+        total = part.sum(dim=1) + 0.1
+        spread = (part * width.detach()).square().sum(dim=1).sqrt() / total
+        contained = (batch.contained | ~batch.particle_mask).all(dim=1).long()
+        total_width = spread * _bounded(whole[:, 1], 3.0).exp() + ENERGY_FLOOR
+        return (
+            total.log() + _bounded(whole[:, 0], 3.0),
+            total_width * self.total_scale[contained],
         )
-
-    def _weights(
-        self, particle: torch.Tensor, point: torch.Tensor, batch: InteractionInput
-    ) -> torch.Tensor:
-        logits = torch.cat([particle[..., 0], particle[..., 1], point[..., 0]], dim=1)
-        there = torch.cat([batch.particle_mask, batch.particle_mask, batch.point_mask], dim=1)
-        return logits.masked_fill(~there, -math.inf).log_softmax(dim=1)
-
-
-def _embedding(features: int, width: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(features, width), nn.GELU(), nn.Linear(width, width))
 
 
 def places(batch: InteractionInput) -> torch.Tensor:
@@ -130,18 +215,106 @@ def places(batch: InteractionInput) -> torch.Tensor:
     return torch.cat([batch.start, batch.end, batch.point], dim=1)
 
 
-def _mean_place(weights: torch.Tensor, batch: InteractionInput) -> torch.Tensor:
-    return (weights.exp()[..., None] * places(batch)).sum(dim=1)
+def place_mask(batch: InteractionInput) -> torch.Tensor:
+    """(I, 2 T + M) bool, True where there is a place."""
+    return torch.cat([batch.particle_mask, batch.particle_mask, batch.point_mask], dim=1)
 
 
-def _width(raw: torch.Tensor) -> torch.Tensor:
-    return nn.functional.softplus(raw - 2.0) + SIGMA_FLOOR
+def surroundings(batch: InteractionInput) -> torch.Tensor:
+    """(I, 2 T + M, 7): for each place, how many starts, ends and points of others lie within each
+    of REACHES, and how many particles point away from it; the logarithm of 1 + each."""
+    place, there = places(batch), place_mask(batch)
+    t, m = batch.start.shape[1], batch.point.shape[1]
+    distance = torch.cdist(place, place, compute_mode="donot_use_mm_for_euclid_dist")
+    number = torch.arange(t + m, device=place.device)
+    owner = torch.cat([number[:t], number])
+    weight = torch.cat([there[:, : 2 * t].float(), batch.point_score * batch.point_mask], dim=1)
+    weight = weight[:, None] * (owner[:, None] != owner)
+    counts = []
+    for reach in REACHES:
+        near = torch.exp(-0.5 * (distance / reach) ** 2) * weight
+        counts += [part.sum(dim=2) for part in near.tensor_split((t, 2 * t), dim=2)]
+    foreign = (owner[:, None] != owner[:t]) & batch.particle_mask[:, None]
+    counts.append((_pointing(place, batch) * foreign).sum(dim=2))
+    return torch.log1p(torch.stack(counts, dim=2))
 
 
-def _root(raw: torch.Tensor) -> torch.Tensor:
-    """(I, 6) -> (I, 3, 3) lower triangular with a positive diagonal."""
-    root = raw.new_zeros(len(raw), 3, 3)
-    diagonal = nn.functional.softplus(raw[:, :3]) + SIGMA_FLOOR
-    root[:, range(3), range(3)] = diagonal
-    root[:, (1, 2, 2), (0, 0, 1)] = raw[:, 3:]
-    return root
+def _pointing(place: torch.Tensor, batch: InteractionInput) -> torch.Tensor:
+    """(I, C, T): does the particle fly away from the place, as a photon from the vertex?"""
+    away = batch.start[:, None] - place[:, :, None]
+    along = (away * batch.direction[:, None]).sum(dim=-1)
+    across = (away - along[..., None] * batch.direction[:, None]).norm(dim=-1)
+    return torch.exp(-((across / (0.6 + 0.1 * along.abs())) ** 2)) * (along > -CORE)
+
+
+def candidate_weights(
+    start: torch.Tensor, end: torch.Tensor, point: torch.Tensor, batch: InteractionInput
+) -> torch.Tensor:
+    """Logits of starts, ends (I, T) and points (I, M) -> (I, 2 T + M) log weights. Starts of
+    primaries are likeliest from the outset."""
+    start = start + (batch.primary + 0.05).log()
+    logits = torch.cat([start, end - 3.0, point - 2.0], dim=1)
+    return logits.masked_fill(~place_mask(batch), -math.inf).log_softmax(dim=1)
+
+
+def vertex_at(weights: torch.Tensor, shift: torch.Tensor, batch: InteractionInput) -> torch.Tensor:
+    """(I, 3) cm: the weighted mean of the places in the CORE of the best one.
+
+    shift: (I, T) cm along its particle from a start to the vertex. The mean of all would lie
+    between the ends of a track of which nobody knows where it starts: at neither.
+    """
+    place = places(batch)
+    best = weights.argmax(dim=1)
+    rows = torch.arange(len(place), device=place.device)
+    near = (place - place[rows, best][:, None]).norm(dim=2) <= CORE
+    share = weights.masked_fill(~near, -math.inf).softmax(dim=1)[..., None]
+    moved = batch.start + shift[..., None] * batch.direction
+    place = torch.cat([moved, place[:, batch.start.shape[1] :]], dim=1)
+    return (share * place).sum(dim=1)
+
+
+def covariance(radius: torch.Tensor, spread: torch.Tensor, batch: InteractionInput) -> torch.Tensor:
+    """(I,) and (I, T) raw widths of the ball and along each particle -> (I, 3, 3) cm2."""
+    ball = _width(radius - 1.5, VERTEX_FLOOR) ** 2
+    along = _width(spread - 3.0, 0.0) ** 2 * batch.particle_mask
+    drawn = torch.einsum("it,ita,itb->iab", along, batch.direction, batch.direction)
+    return drawn + ball[:, None, None] * torch.eye(3, device=ball.device)
+
+
+def estimate_energy(
+    method: torch.Tensor, correction: torch.Tensor, batch: InteractionInput
+) -> torch.Tensor:
+    """(I, T, 6) logits of the methods and (I, T) corrections -> (I, T) log of MeV."""
+    preferred = nn.functional.one_hot(batch.preferred, len(METHODS))
+    usable = batch.known | ~batch.particle_mask[..., None]
+    logits = (method + _PREFERENCE * preferred).masked_fill(~usable, -math.inf)
+    share = logits.softmax(dim=-1)
+    return (share * batch.methods).sum(dim=-1) + _bounded(correction, 4.0)
+
+
+def _frame(place: torch.Tensor) -> torch.Tensor:
+    """(..., 3) cm from the origin -> (..., 7), fine near it and coarse far away."""
+    distance = place.norm(dim=-1, keepdim=True)
+    return torch.cat([place / 50, torch.tanh(place / 3), torch.log1p(distance) / 2], dim=-1)
+
+
+def _embedding(features: int, width: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(features, 2 * width), nn.GELU(), nn.Linear(2 * width, width), nn.GELU()
+    )
+
+
+def _silent(features: int, outputs: int) -> nn.Linear:
+    """A layer that says zero until it has learnt better."""
+    layer = nn.Linear(features, outputs)
+    nn.init.normal_(layer.weight, std=1e-3)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _width(raw: torch.Tensor, floor: float) -> torch.Tensor:
+    return nn.functional.softplus(raw) + floor
+
+
+def _bounded(raw: torch.Tensor, limit: float) -> torch.Tensor:
+    return limit * torch.tanh(raw / limit)

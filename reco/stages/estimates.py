@@ -1,0 +1,98 @@
+"""Vertex and energies, with their uncertainties, by the transformer."""
+
+import numpy as np
+import torch
+
+from reco.data.bundle import Bundle
+from reco.data.products import (
+    Estimates,
+    Interactions,
+    Kinematics,
+    Particles,
+    Points,
+    Semantics,
+    Voxels,
+)
+from reco.data.ragged import Array, Ragged
+from reco.nn.transformer import InteractionOutput, InteractionTransformer
+from reco.stages.interaction_input import N_POINT_SCALARS, N_SCALARS, EventInput, event_input
+from reco.stages.learned import LearnedOptions, LearnedStage, ModelOptions
+
+UNSEEN_WIDTH = 0.5
+"""Relative sigma of an energy that the network did not see: the particle is in no interaction, or
+beyond the largest of a crowded one."""
+
+
+class TransformerModel(ModelOptions):
+    """width, layers, heads: of the encoder."""
+
+    width: int = 64
+    layers: int = 3
+    heads: int = 4
+
+
+class Estimate(LearnedStage):
+    """One event at a time, so that no answer depends on what else is in the batch."""
+
+    name = "estimates"
+    Options = LearnedOptions
+    Model = TransformerModel
+    module: InteractionTransformer
+
+    def network(self, model: TransformerModel) -> InteractionTransformer:
+        return InteractionTransformer(N_SCALARS, N_POINT_SCALARS, **model.model_dump())
+
+    def __call__(
+        self,
+        voxels: Voxels,
+        semantics: Semantics,
+        points: Points,
+        particles: Particles,
+        kinematics: Kinematics,
+        interactions: Interactions,
+    ) -> Estimates:
+        whole = Bundle((voxels, semantics, points, particles, kinematics, interactions))
+        return Estimates.concat([self._event(whole.at(i)) for i in range(len(whole))])
+
+    def _event(self, event: Bundle) -> Estimates:
+        prepared = self.prepare(event)
+        n = len(event[Interactions].id.values)
+        if len(prepared.interaction) == 0:
+            return _unseen(prepared.reference, n)
+        with torch.inference_mode():
+            return decode(self.module(prepared.input.to(self.context.device)), prepared, n)
+
+    def prepare(self, event: Bundle) -> EventInput:
+        """event: the inputs of the stage, of one event."""
+        return event_input(event, self.context.detector)
+
+
+def decode(output: InteractionOutput, prepared: EventInput, n_interactions: int) -> Estimates:
+    """One event. An interaction without particles has no vertex (NaN), and no energy."""
+    rows, there = prepared.interaction, prepared.particle >= 0
+    energy, width = _numpy(output.energy.exp())[there], _numpy(output.energy_width)[there]
+    estimates = _unseen(prepared.reference, n_interactions)
+    estimates.energy.values[prepared.particle[there]] = energy
+    estimates.energy_sigma.values[prepared.particle[there]] = energy * width
+    estimates.vertex.values[rows] = prepared.origin + _numpy(output.vertex)
+    estimates.vertex_cov.values[rows] = _numpy(output.vertex_cov)
+    total = _numpy(output.total.exp())
+    estimates.interaction_energy.values[rows] = total
+    estimates.interaction_energy_sigma.values[rows] = total * _numpy(output.total_width)
+    return estimates
+
+
+def _unseen(reference: Array, n_interactions: int) -> Estimates:
+    nothing = np.zeros(n_interactions, np.float32)
+    return Estimates(
+        energy=Ragged.one(reference.copy()),
+        energy_sigma=Ragged.one(reference * UNSEEN_WIDTH),
+        vertex=Ragged.one(np.full((n_interactions, 3), np.nan, np.float32)),
+        vertex_cov=Ragged.one(np.full((n_interactions, 3, 3), np.nan, np.float32)),
+        interaction_energy=Ragged.one(nothing),
+        interaction_energy_sigma=Ragged.one(nothing.copy()),
+    )
+
+
+def _numpy(values: torch.Tensor) -> Array:
+    return values.cpu().numpy()

@@ -1,0 +1,406 @@
+"""Training of the transformer: vertices and energies, with honest widths."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import permutations, product
+
+import numpy as np
+import torch
+
+from reco.data.bundle import Bundle
+from reco.data.classes import PID, Semantic
+from reco.data.products import (
+    Interactions,
+    Particles,
+    TruthInteractions,
+    TruthParticles,
+    VoxelLabels,
+)
+from reco.data.ragged import Array
+from reco.detector import Detector
+from reco.errors import RecoError
+from reco.metrics.energy import pulls, resolution, stops
+from reco.metrics.stats import half_width
+from reco.metrics.vertex import containment_radius, fraction_below
+from reco.nn.transformer import (
+    InteractionInput,
+    InteractionOutput,
+    InteractionTransformer,
+    place_mask,
+    places,
+)
+from reco.stages.estimates import Estimate
+from reco.stages.interaction_input import N_ENERGY_LIKE, UPSTREAM, event_input, join, pad
+
+NEEDS = (*UPSTREAM, VoxelLabels, TruthParticles, TruthInteractions)
+"""Products of an event that the transformer learns from."""
+
+FREEDOM = 4.0
+"""Degrees of freedom of the likelihood, Student's t: a few misreconstructed particles in a hundred
+would take the widths of a normal distribution hostage."""
+FULL_WEIGHT = 30
+"""Voxels from which a particle counts in full; a blip says little."""
+NEAREST_SCALE = 0.3
+"""cm by which a place may be farther from the vertex than the nearest and still be right."""
+ENERGY_JITTER = 0.02
+"""Relative spread of the energy scale between interactions."""
+POSITION_JITTER = 0.05
+"""cm."""
+DROPPED_POINTS = 0.1
+FEWEST = 20
+"""Residuals from which the width of their pulls is believed."""
+CHUNK = 16
+"""Events validated together."""
+
+_TURNS = torch.tensor(
+    [
+        [[sign[i] * float(axes[i] == j) for j in range(3)] for i in range(3)]
+        for axes in permutations(range(3))
+        for sign in product((1.0, -1.0), repeat=3)
+    ]
+)
+"""(48, 3, 3), the symmetries of the cube."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """vertex: (I, 3) cm from the origin; has_vertex: (I,) bool, it lies in the detector.
+    energy: (I, T) log of MeV; weight: (I, T), 0 where there is no true particle. kind: (I, T)
+    int64, row of KINDS or -1. contained: (I, T) bool. total: (I,) log of MeV; has_total: (I,)
+    bool."""
+
+    vertex: torch.Tensor
+    has_vertex: torch.Tensor
+    energy: torch.Tensor
+    weight: torch.Tensor
+    kind: torch.Tensor
+    contained: torch.Tensor
+    total: torch.Tensor
+    has_total: torch.Tensor
+
+
+KINDS = ("muon", "proton", "electron")
+"""Particles whose resolution is reported: those that stop, and electrons of 300 to 700 MeV."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One event that has an interaction."""
+
+    input: InteractionInput
+    targets: Targets
+
+
+def sample_of(event: Bundle, detector: Detector) -> Sample:
+    """One event with truth, reduced to what is learnt."""
+    made = event_input(event, detector)
+    truth, whole = event[TruthParticles], event[TruthInteractions]
+    labels = event[VoxelLabels]
+    particle = majority(event[Particles].voxel_particle.values, labels.particle.values)
+    of_particle = _rows(particle, made.particle)
+    interaction = majority(event[Interactions].voxel_interaction.values, labels.interaction.values)
+    of_interaction = _rows(interaction, made.interaction)
+    vertex = _take(whole.vertex.values, of_interaction, np.nan)
+    inside = np.all((vertex >= detector.lower) & (vertex <= detector.upper), axis=1)
+    size = np.append(event[Particles].n_voxels.values, 0)[made.particle]
+    known = (_take(truth.pid.values, of_particle, -1) >= 0) & (
+        _take(truth.energy.values, of_particle, 0) > 0
+    )
+    total = _take(whole.energy.values, of_interaction, 0)
+    columns = {
+        "vertex": np.where(inside[:, None], vertex - made.origin, 0.0).astype(np.float32),
+        "has_vertex": inside,
+        "energy": _log(_take(truth.energy.values, of_particle, 0)),
+        "weight": (known * np.minimum(size / FULL_WEIGHT, 1.0)).astype(np.float32),
+        "kind": _take(_kinds(truth), of_particle, -1),
+        "contained": _take(truth.contained.values, of_particle, False),
+        "total": _log(total),
+        "has_total": total > 0,
+    }
+    return Sample(made.input, Targets(**{k: torch.from_numpy(v) for k, v in columns.items()}))
+
+
+def majority(found: Array, true: Array) -> Array:
+    """(N,) numbers of the same voxels, -1 for none -> (largest of found + 1,), the true number that
+    most voxels of each found one have; -1 where none has one."""
+    both = (found >= 0) & (true >= 0)
+    best = np.full(int(found.max(initial=-1)) + 1, -1, np.int64)
+    pairs, count = np.unique(
+        np.stack([found[both], true[both]], axis=1), axis=0, return_counts=True
+    )
+    order = np.argsort(count, kind="stable")
+    best[pairs[order, 0]] = pairs[order, 1]
+    return best
+
+
+def _rows(best: Array, wanted: Array) -> Array:
+    """best[wanted], -1 where wanted is -1 or has no voxel."""
+    filled = np.append(best, -1)
+    return filled[np.where(wanted < len(best), wanted, -1)]
+
+
+def _take(values: Array, rows: Array, fill: float) -> Array:
+    filled = np.concatenate([values, np.full((1, *values.shape[1:]), fill, values.dtype)])
+    return filled[rows]
+
+
+def _log(energy: Array) -> Array:
+    return np.log(np.maximum(energy, 1e-3)).astype(np.float32)
+
+
+def _kinds(truth: TruthParticles) -> Array:
+    """(P,) int64 row of KINDS."""
+    pid, energy, contained = (c.values for c in (truth.pid, truth.energy, truth.contained))
+    kind = np.full(len(pid), -1, np.int64)
+    for row, of in enumerate((PID.MUON, PID.PROTON)):
+        kind[(pid == of) & contained & stops(of, energy, truth.length.values)] = row
+    electron = (pid == PID.ELECTRON) & (truth.semantic.values == Semantic.SHOWER)
+    kind[electron & contained & (energy >= 300) & (energy <= 700)] = KINDS.index("electron")
+    return kind
+
+
+def collate(samples: Sequence[Sample]) -> Sample:
+    """Join events (at least one)."""
+    batch = join([s.input for s in samples])
+    n = batch.particle_mask.shape[1]
+    columns = {}
+    for f in fields(Targets):
+        parts = [getattr(s.targets, f.name) for s in samples]
+        per_particle = f.name in ("energy", "weight", "kind", "contained")
+        columns[f.name] = torch.cat([pad(p, n) if per_particle else p for p in parts])
+    return Sample(batch, Targets(**columns))
+
+
+def augment(sample: Sample, rng: np.random.Generator) -> Sample:
+    """Turn and mirror each interaction, change its energy scale, move its places, drop points."""
+    batch, targets = sample.input, sample.targets
+    n = len(batch)
+    turn = _TURNS[torch.from_numpy(rng.integers(len(_TURNS), size=n))]
+    scale = torch.from_numpy(rng.normal(0, ENERGY_JITTER, n).astype(np.float32))[:, None]
+    methods, scalars = batch.methods.clone(), batch.scalars.clone()
+    methods[..., 0] += scale
+    scalars[..., :N_ENERGY_LIKE] += scale[..., None]
+    keep = torch.from_numpy(rng.random(batch.point_mask.shape) >= DROPPED_POINTS)
+    turned = replace(
+        batch,
+        scalars=scalars,
+        methods=methods,
+        start=_moved(batch.start @ turn, batch.particle_mask, rng),
+        end=_moved(batch.end @ turn, batch.particle_mask, rng),
+        direction=batch.direction @ turn,
+        point=_moved(batch.point @ turn, batch.point_mask, rng),
+        point_mask=batch.point_mask & keep,
+    )
+    vertex = (targets.vertex[:, None] @ turn)[:, 0]
+    return Sample(turned, replace(targets, vertex=vertex))
+
+
+def _moved(place: torch.Tensor, there: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    by = rng.normal(0, POSITION_JITTER, place.shape).astype(np.float32)
+    return place + torch.from_numpy(by) * there[..., None]
+
+
+def losses(
+    output: InteractionOutput, batch: InteractionInput, targets: Targets
+) -> dict[str, torch.Tensor]:
+    """The terms of the loss: which place, how far from the vertex, and the energies."""
+    chosen = targets.has_vertex
+    total = student(targets.total - output.total, output.total_width)
+    energy = student(targets.energy - output.energy, output.energy_width)
+    return {
+        "place": _mean(place_loss(output.candidates, batch, targets), chosen.float()),
+        "vertex": 0.5
+        * _mean(vertex_loss(targets.vertex - output.vertex, output.vertex_cov), chosen.float()),
+        "energy": _mean(energy, targets.weight),
+        "total": 0.5 * _mean(total, targets.has_total.float()),
+    }
+
+
+def place_loss(candidates: torch.Tensor, batch: InteractionInput, targets: Targets) -> torch.Tensor:
+    """(I,) cross entropy of the choice; places about as near as the nearest share the target."""
+    there = place_mask(batch)
+    distance = (places(batch) - targets.vertex[:, None]).norm(dim=2)
+    wanted = (-distance / NEAREST_SCALE).masked_fill(~there, -torch.inf).softmax(dim=1)
+    return -(wanted * candidates.masked_fill(~there, 0.0)).sum(dim=1)
+
+
+def vertex_loss(residual: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
+    """(I, 3) cm and (I, 3, 3) cm2 -> (I,) negative logarithm of Student's t in three dimensions,
+    but for a constant."""
+    root = torch.linalg.cholesky(covariance.double())
+    scaled = torch.linalg.solve_triangular(root, residual.double()[..., None], upper=False)
+    distance = scaled.square().sum(dim=(1, 2))
+    logarithm = root.diagonal(dim1=1, dim2=2).log().sum(dim=1)
+    return (logarithm + (FREEDOM + 3) / 2 * torch.log1p(distance / FREEDOM)).float()
+
+
+def student(residual: torch.Tensor, width: torch.Tensor) -> torch.Tensor:
+    """Negative logarithm of Student's t, but for a constant."""
+    pull = residual / width
+    return width.log() + (FREEDOM + 1) / 2 * torch.log1p(pull.square() / FREEDOM)
+
+
+def _mean(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    kept = torch.where(weight > 0, values, torch.zeros_like(values))
+    return (kept * weight).sum() / weight.sum().clamp_min(1.0)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The validation events as arrays: per interaction with a true vertex (V rows) residual, of the
+    chain and of the origin, (V, 3) cm, and sigma (V, 3) cm; per particle (K rows) MeV true, by the
+    chain with sigma and by the reference, with kind and the two contained flags; per interaction
+    with a true energy likewise (L rows)."""
+
+    miss: Array
+    simple_miss: Array
+    vertex_sigma: Array
+    energy: Array
+    kind: Array
+    contained: Array
+    seen_contained: Array
+    total: Array
+    total_contained: Array
+
+
+class EstimatesTask:
+    """See Task. samples: for training. held_out: for validation."""
+
+    def __init__(
+        self,
+        module: InteractionTransformer,
+        samples: Sequence[Sample],
+        held_out: Sequence[Sample],
+    ) -> None:
+        self.module = module
+        self.samples, self.held_out = samples, held_out
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def loss(self, events: Sequence[int], rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        sample = augment(collate([self.samples[i] for i in events]), rng)
+        batch, targets = self._on_device(sample)
+        return losses(self.module(batch), batch, targets)
+
+    def validate(self) -> dict[str, float]:
+        return figures(self._found())
+
+    def finish(self) -> dict[str, float]:
+        """Set the factors on the widths so that the pulls of the validation events have width 1;
+        once, after training. Returns them."""
+        for scale in (self.module.vertex_scale, self.module.energy_scale, self.module.total_scale):
+            scale.fill_(1.0)
+        with torch.inference_mode():
+            found = self._found()
+        self.module.vertex_scale.fill_(_factor(found.miss, found.vertex_sigma))
+        for flag in (0, 1):
+            rows = found.energy[found.seen_contained == flag]
+            self.module.energy_scale[flag] = _factor(rows[:, 1] - rows[:, 0], rows[:, 2])
+            rows = found.total[found.total_contained == flag]
+            self.module.total_scale[flag] = _factor(rows[:, 1] - rows[:, 0], rows[:, 2])
+        return {
+            "vertex_scale": float(self.module.vertex_scale),
+            "energy_scale_exiting": float(self.module.energy_scale[0]),
+            "energy_scale_contained": float(self.module.energy_scale[1]),
+            "total_scale_exiting": float(self.module.total_scale[0]),
+            "total_scale_contained": float(self.module.total_scale[1]),
+        }
+
+    def _on_device(self, sample: Sample) -> tuple[InteractionInput, Targets]:
+        device = self.module.summary.device
+        moved = {f.name: getattr(sample.targets, f.name).to(device) for f in fields(Targets)}
+        return sample.input.to(device), Targets(**moved)
+
+    def _found(self) -> Found:
+        parts = [_found(*part) for part in self._evaluated()]
+        names = Found.__dataclass_fields__
+        return Found(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
+
+    def _evaluated(self) -> Iterator[tuple[InteractionOutput, InteractionInput, Targets]]:
+        for first in range(0, len(self.held_out), CHUNK):
+            batch, targets = self._on_device(collate(self.held_out[first : first + CHUNK]))
+            yield self.module(batch), batch, targets
+
+
+def _found(output: InteractionOutput, batch: InteractionInput, targets: Targets) -> Found:
+    vertex, of = targets.has_vertex, targets.weight > 0
+    whole = targets.has_total
+    reference = batch.methods.gather(2, batch.preferred[..., None])[..., 0]
+    primaries = (reference.exp() * (batch.primary > 0.5) * batch.particle_mask).sum(dim=1)
+    contained = (batch.contained | ~batch.particle_mask).all(dim=1)
+    return Found(
+        miss=_array((output.vertex - targets.vertex)[vertex]),
+        simple_miss=_array(-targets.vertex[vertex]),
+        vertex_sigma=_array(output.vertex_cov.diagonal(dim1=1, dim2=2).sqrt()[vertex]),
+        energy=_energies(targets.energy, output.energy, output.energy_width, reference.exp())[
+            _array(of) > 0
+        ],
+        kind=_array(targets.kind[of]),
+        contained=_array(targets.contained[of]),
+        seen_contained=_array(batch.contained[of]).astype(int),
+        total=_energies(targets.total, output.total, output.total_width, primaries)[
+            _array(whole) > 0
+        ],
+        total_contained=_array(contained[whole]).astype(int),
+    )
+
+
+def _energies(
+    true: torch.Tensor, found: torch.Tensor, width: torch.Tensor, simple: torch.Tensor
+) -> Array:
+    """(..., 4) MeV: true, found, its sigma, by the reference."""
+    columns = (true.exp(), found.exp(), found.exp() * width, simple)
+    return _array(torch.stack(columns, dim=-1))
+
+
+def _array(values: torch.Tensor) -> Array:
+    array: Array = values.detach().cpu().numpy()
+    return array
+
+
+def figures(found: Found) -> dict[str, float]:
+    """What is reported of a training: each next to the same by the simplest method."""
+    miss, simple = (np.linalg.norm(m, axis=1) for m in (found.miss, found.simple_miss))
+    result = {
+        "vertex_r68_cm": containment_radius(miss),
+        "vertex_r68_cm_start": containment_radius(simple),
+        "vertex_below_1cm": fraction_below(miss),
+        "vertex_below_1cm_start": fraction_below(simple),
+        "vertex_pull": half_width((found.miss / found.vertex_sigma).ravel()),
+    }
+    for row, name in enumerate(KINDS):
+        true, energy, _, reference = found.energy[found.kind == row].T
+        result[f"{name}_width"] = resolution(energy, true).half_width
+        result[f"{name}_width_reference"] = resolution(reference, true).half_width
+    for name, rows in (
+        ("contained", found.energy[found.contained]),
+        ("exiting", found.energy[~found.contained]),
+        ("total", found.total),
+    ):
+        result[f"{name}_pull"] = half_width(pulls(rows[:, 1], rows[:, 0], rows[:, 2]))
+    true, energy, _, reference = found.total.T
+    result["total_width"] = resolution(energy, true).half_width
+    result["total_width_reference"] = resolution(reference, true).half_width
+    return {name: float(value) for name, value in result.items()}
+
+
+def _factor(residual: Array, sigma: Array) -> float:
+    """What sigma must be multiplied by for pulls of width 1; 1 where there are too few."""
+    if residual.size < FEWEST:
+        return 1.0
+    return max(float(half_width((residual / sigma).ravel())), 0.05)
+
+
+def task(stage: Estimate, events: Sequence[Bundle], held_out: Sequence[Bundle]) -> EstimatesTask:
+    """See train.run.Recipe. Events without an interaction teach nothing and are left out; raises
+    RecoError where none is left."""
+    detector = stage.context.detector
+    samples, validation = (
+        [s for s in (sample_of(e, detector) for e in of) if len(s.input)]
+        for of in (events, held_out)
+    )
+    if not samples or not validation:
+        which = "validation" if samples else "training"
+        raise RecoError(f"estimates: none of the {which} events holds an interaction")
+    return EstimatesTask(stage.module, samples, validation)

@@ -1,0 +1,179 @@
+"""Targets, losses and training of the transformer."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from reco.data.bundle import Bundle
+from reco.data.classes import PID
+from reco.data.products import Kinematics
+from reco.errors import RecoError
+from reco.stages.base import Context
+from reco.stages.estimates import Estimate
+from reco.stages.learned import LearnedOptions
+from reco.train.estimates import (
+    FREEDOM,
+    augment,
+    collate,
+    losses,
+    majority,
+    place_loss,
+    sample_of,
+    student,
+    task,
+    vertex_loss,
+)
+
+from ..stages.estimates_events import GENERIC, Line, event, star
+
+CONTEXT = Context(GENERIC, torch.device("cpu"))
+
+
+def small_stage() -> Estimate:
+    return Estimate(LearnedOptions(), CONTEXT)
+
+
+def turned_round(whole: Bundle) -> Bundle:
+    """The same event, every particle found from its wrong end."""
+    found = whole[Kinematics]
+    back = found.direction.like(-found.direction.values)
+    columns = {**vars(found), "start": found.end, "end": found.start, "direction": back}
+    return Bundle(tuple(Kinematics(**columns) if p is found else p for p in whole))
+
+
+def test_majority_by_hand():
+    found = np.array([0, 0, 0, 1, 1, 2, -1, 3])
+    true = np.array([4, 4, 1, -1, 2, -1, 0, 0])
+    assert majority(found, true).tolist() == [4, 2, -1, 0]
+    assert majority(np.zeros(0, int), np.zeros(0, int)).tolist() == []
+
+
+def test_targets_are_the_truth():
+    lines = [
+        Line((0, 0, 0), (30, 0, 0), energy=101.0),
+        Line((0, 0, 0), (0, 8, 0), pid=PID.PROTON, energy=55.0),
+        Line((50, 50, 50), (50, 50, 20), interaction=1, energy=80.0),
+    ]
+    sample = sample_of(event(lines), GENERIC)
+    there = sample.input.particle_mask
+    np.testing.assert_allclose(sample.targets.energy[there].exp(), [101, 55, 80], rtol=1e-5)
+    np.testing.assert_allclose(sample.targets.total.exp(), [156, 80], rtol=1e-5)
+    np.testing.assert_allclose(sample.targets.vertex, np.zeros((2, 3)), atol=1e-5)
+    assert sample.targets.has_vertex.tolist() == [True, True]
+    assert (sample.targets.weight[~there] == 0).all()
+
+
+def test_vertex_outside_is_no_target():
+    lines = [Line((0, 130, 0), (0, 20, 0)), Line((0, 60, 0), (20, 60, 0), interaction=1)]
+    targets = sample_of(event(lines), GENERIC).targets
+    assert targets.has_vertex.tolist() == [False, True]
+    assert torch.isfinite(targets.vertex).all()
+
+
+def test_student_against_scipy():
+    residual, width = torch.randn(50, dtype=torch.float64), torch.rand(50).double() + 0.1
+    own = student(residual, width).numpy()
+    wanted = -stats.t(FREEDOM, scale=width.numpy()).logpdf(residual.numpy())
+    np.testing.assert_allclose(own - own[0], wanted - wanted[0], rtol=1e-9, atol=1e-9)
+
+
+def test_vertex_loss_against_scipy():
+    root = torch.randn(10, 3, 3).double()
+    covariance = root @ root.mT + 0.1 * torch.eye(3)
+    residual = torch.randn(10, 3).double()
+    own = vertex_loss(residual, covariance).numpy()
+    wanted = np.array(
+        [
+            -stats.multivariate_t(shape=c, df=FREEDOM).logpdf(r)
+            for c, r in zip(covariance.numpy(), residual.numpy(), strict=True)
+        ]
+    )
+    np.testing.assert_allclose(own - own[0], wanted - wanted[0], rtol=1e-4, atol=1e-4)
+
+
+def test_place_loss_is_smallest_for_the_right_place():
+    sample = sample_of(star(np.random.default_rng(0), 3), GENERIC)
+    n = 2 * sample.input.particle_mask.shape[1] + sample.input.point_mask.shape[1]
+    loss = [
+        place_loss(
+            torch.nn.functional.one_hot(torch.tensor([k]), n).float().mul(5).log_softmax(1),
+            sample.input,
+            sample.targets,
+        )
+        for k in range(n)
+    ]
+    at_vertex = [0, 1, 2, 6]
+    assert max(loss[k] for k in at_vertex) < min(loss[k] for k in range(n) if k not in at_vertex)
+
+
+def test_augmentation_turns_everything_alike():
+    rng = np.random.default_rng(0)
+    sample = collate([sample_of(star(rng, n), GENERIC) for n in (1, 2, 4)])
+    moved = augment(sample, rng)
+    before, after = sample.input, moved.input
+    there = before.particle_mask
+    lengths = ((s.end - s.start).norm(dim=2)[there] for s in (before, after))
+    torch.testing.assert_close(*lengths, atol=0.5, rtol=0)
+    way = (after.end - after.start) / (after.end - after.start).norm(dim=2, keepdim=True)
+    assert ((way * after.direction).sum(dim=2)[there] > 0.99).all()
+    distance = (after.start - moved.targets.vertex[:, None]).norm(dim=2)[there]
+    assert (distance < 0.5).all()
+    assert (after.start[~there] == 0).all()
+    assert not torch.equal(after.end, before.end)
+
+
+def test_augmentation_moves_calorimetry_and_no_other_method():
+    sample = sample_of(star(np.random.default_rng(1), 3), GENERIC)
+    moved = augment(sample, np.random.default_rng(2)).input
+    change = moved.methods - sample.input.methods
+    assert (change[..., 1:] == 0).all()
+    torch.testing.assert_close(change[..., 0], moved.scalars[..., 0] - sample.input.scalars[..., 0])
+
+
+def test_what_has_no_truth_teaches_nothing():
+    sample = collate([sample_of(star(np.random.default_rng(3), 2), GENERIC)])
+    targets = sample.targets
+    silent = replace(
+        targets,
+        has_vertex=torch.zeros_like(targets.has_vertex),
+        weight=torch.zeros_like(targets.weight),
+        has_total=torch.zeros_like(targets.has_total),
+    )
+    module = small_stage().module
+    terms = losses(module(sample.input), sample.input, silent)
+    assert all(float(term.detach()) == 0 for term in terms.values())
+
+
+def test_events_without_interactions_are_left_out():
+    some, none = star(np.random.default_rng(0), 2), event([])
+    made = task(small_stage(), [none, some], [some, none])
+    assert len(made) == 1
+    assert np.isfinite(made.validate()["vertex_r68_cm"])
+    for events, held_out, which in (([none], [some], "training"), ([some], [], "validation")):
+        with pytest.raises(RecoError, match=f"none of the {which} events"):
+            task(small_stage(), events, held_out)
+
+
+def test_learns_the_vertex_and_then_calibrates():
+    """Tracks are found from their wrong ends; the point they share tells where the vertex is."""
+    rng = np.random.default_rng(5)
+    events = [turned_round(star(rng, 3)) for _ in range(48)]
+    made = task(small_stage(), events[:32], events[32:])
+    optimizer = torch.optim.AdamW(made.module.parameters(), lr=3e-3)
+    for _ in range(60):
+        terms = made.loss(rng.choice(32, 16, replace=False), rng)
+        optimizer.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()
+        optimizer.step()
+    made.module.eval()
+    before = made.validate()
+    assert before["vertex_r68_cm"] < 1.0 < before["vertex_r68_cm_start"]
+    factors = made.finish()
+    after = made.validate()
+    assert after["vertex_pull"] == pytest.approx(1, abs=1e-3)
+    assert after["contained_pull"] == pytest.approx(1, abs=1e-3)
+    assert after["vertex_r68_cm"] == before["vertex_r68_cm"]
+    assert factors["vertex_scale"] == pytest.approx(before["vertex_pull"], rel=1e-3)
