@@ -152,7 +152,8 @@ class StoredProducts:
     """Random access to the products of a native file.
 
     partial: also give products whose internal columns were not written, with zeros in their place:
-    enough to look at and to evaluate, not to go on from. Raises FormatError when the file is not native, truncated, or of a newer version.
+    enough to look at and to evaluate, not to go on from. Raises FormatError when the file is not
+    native, truncated, or of a newer version.
     """
 
     def __init__(self, path: str | Path, *, partial: bool = False) -> None:

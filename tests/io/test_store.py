@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -70,10 +71,15 @@ def test_internal_columns_are_written_on_request_only(tmp_path):
             assert len(stored) == 2
 
 
-def test_nothing_under_the_final_name_when_the_block_fails(tmp_path):
-    with pytest.raises(ZeroDivisionError), Writer(tmp_path / "a.h5", {}) as out:
+def fail_while_writing(path: Path) -> None:
+    with Writer(path, {}) as out:
         out.write([header(1)])
         raise ZeroDivisionError
+
+
+def test_nothing_under_the_final_name_when_the_block_fails(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        fail_while_writing(tmp_path / "a.h5")
     assert list(tmp_path.iterdir()) == []
 
 
