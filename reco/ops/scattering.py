@@ -65,11 +65,20 @@ def scatters(points: Array, along: Array, length: float, segment: float) -> Angl
     rest = points - centre[row]
     covariance = _sums(row, (rest[:, :, None] * rest[:, None, :]).reshape(-1, 9), n)
     line = np.linalg.eigh(covariance.reshape(-1, 3, 3))[1][:, :, 2]
-    forward = np.gradient(centre, axis=0) if n > 1 else np.ones_like(centre)
+    forward = _forward(centre, count)
     line = np.where(np.sum(line * forward, axis=1, keepdims=True) < 0, -line, line)
     good = (count[:-1] >= 3) & (count[1:] >= 3)
     distance = segment * np.arange(1, max(n, 1))
     return Angles(_projected(line[:-1], line[1:])[good], distance[good], segment)
+
+
+def _forward(centre: Array, count: Array) -> Array:
+    """(S, 3) rough direction at each segment, led across those without a point."""
+    filled = np.flatnonzero(count)
+    if len(filled) < 2:
+        return np.ones_like(centre)
+    slope = np.gradient(centre[filled], axis=0)
+    return np.stack([np.interp(np.arange(len(count)), filled, x) for x in slope.T], axis=1)
 
 
 def _sums(row: Array, values: Array, n: int) -> Array:

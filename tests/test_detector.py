@@ -1,0 +1,112 @@
+import re
+from dataclasses import FrozenInstanceError
+
+import numpy as np
+import pytest
+import yaml
+
+from reco.detector import SHARED, Detector, find, names
+from reco.errors import ConfigError, InputError
+
+TWO = {
+    "name": "two",
+    "volumes": [
+        {"name": "left", "lower": [-10, 0, 0], "upper": [0, 6, 6], "drift": "-x"},
+        {"name": "right", "lower": [0, 0, 0], "upper": [10, 6, 6], "drift": "+x"},
+    ],
+    "drift_velocity": 0.2,
+}
+
+
+def changed(path, value):
+    """TWO with one key, given by its path, set to value."""
+    content = yaml.safe_load(yaml.safe_dump(TWO))
+    inner = content
+    for key in path[:-1]:
+        inner = inner.setdefault(key, {}) if isinstance(inner, dict) else inner[key]
+    inner[path[-1]] = value
+    return content
+
+
+def test_generic_is_the_cube_of_the_public_samples():
+    detector = Detector.load("generic")
+    assert detector.grid_shape == (768, 768, 768)
+    np.testing.assert_allclose(detector.upper - detector.lower, 230.4)
+
+
+@pytest.mark.parametrize("name", names())
+def test_shipped_detectors(name):
+    detector = Detector.load(name)
+    assert detector.name == name
+    for row, volume in enumerate(detector.volumes):
+        middle = (np.array(volume.lower) + volume.upper) / 2
+        assert detector.volume_of(middle[None])[0] == row
+        time = volume.drift_length / 2 / detector.drift_velocity
+        assert detector.drift_time(middle[None])[0] == pytest.approx(time)
+    for line in (SHARED / f"{name}.yaml").read_text().splitlines():
+        assert len(line) <= 100
+
+
+def test_volumes_of_points():
+    detector = Detector.of(TWO)
+    points = np.array(
+        [[-5, 1, 1], [5, 1, 1], [0, 1, 1], [10, 6, 6], [10.1, 1, 1], [np.nan, 1, 1]], np.float32
+    )
+    np.testing.assert_array_equal(detector.volume_of(points), [0, 1, 0, 1, -1, -1])
+    np.testing.assert_allclose(detector.drift_time(points), [25, 25, 50, 0, np.nan, np.nan])
+    assert len(detector.volume_of(np.zeros((0, 3)))) == 0
+    with pytest.raises(InputError, match=r"\(N, 3\)"):
+        detector.volume_of(np.zeros(3))
+
+
+def test_grid_and_centres_are_inverse():
+    detector = Detector.of({**TWO, "voxel_size": 0.4})
+    assert detector.grid_shape == (50, 15, 15)
+    index = np.argwhere(np.ones(detector.grid_shape))
+    np.testing.assert_array_equal(detector.index_of(detector.centre_of(index)), index)
+
+
+def test_a_detector_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        Detector.of(TWO).field = 1.0
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["colour"], "red", "colour: Extra inputs"),
+        (["volumes", 0, "depth"], 3, r"volumes.0.depth: Extra inputs"),
+        (["recombination", "gamma"], 3, r"recombination.gamma: Extra inputs"),
+        (["recombination", "model"], "new", r"recombination.model: .*'box'"),
+        (["volumes", 0, "upper"], [-20, 6, 6], r"volumes.0: .*lower must be below upper along x"),
+        (["volumes", 0, "upper"], [1, 6, 6], r"volumes: .*'left' and 'right' overlap"),
+        (["volumes", 0, "name"], "right", r"volumes: .*two volumes are named 'right'"),
+        (["volumes", 0, "drift"], "x", r"volumes.0.drift"),
+        (["volumes"], [], "volumes: "),
+        (["field"], 500, "field: "),
+        (["drift_velocity"], 1.6, "drift_velocity: "),
+        (["lifetime"], 10, "lifetime: "),
+        (["voxel_size"], -0.3, "voxel_size: "),
+        (["temperature"], -186, "temperature: "),
+    ],
+)
+def test_wrong_descriptions_are_refused_by_file_and_key(tmp_path, path, value, message):
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(changed(path, value)))
+    with pytest.raises(ConfigError, match=re.escape(str(file)) + ": .*" + message):
+        Detector.load(file)
+
+
+@pytest.mark.parametrize("text", ["a: [", "\x00", "", "- 1", "3"])
+def test_files_that_are_no_description(tmp_path, text):
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(str(file))):
+        Detector.load(file)
+
+
+def test_unknown_names_list_the_known():
+    with pytest.raises(ConfigError, match="generic"):
+        find("atlantis")
+    with pytest.raises(ConfigError, match="generic"):
+        find("../detectors/generic")
