@@ -1,0 +1,303 @@
+"""What a cluster of voxels looks like, and how two clusters lie to each other.
+
+Every figure is of order one, and none changes when the event is shifted, turned or mirrored:
+lengths are in voxels and come as log(1 + length), directions as cosines between each other.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from reco.data.classes import N_SEMANTIC
+from reco.data.ragged import Array
+from reco.ops.graph import Cells, Contacts, Members, Sampled
+
+POINT_REACH = 4.0
+"""Voxels. A point of interest this close to a voxel of a cluster may be its end."""
+START_RADIUS = 8.0
+"""Voxels. The part of a cluster that says in which direction it starts, and its dE/dx there."""
+LOCAL_RADIUS, LOCAL_CELLS = 14.0, 8
+"""The cells around a contact that say in which direction a cluster runs there."""
+
+
+class VoxelTable(NamedTuple):
+    """The voxels of one event.
+
+    place: (N, 3) float, in voxels. energy: (N,) MeV. scores: (N, 5). features: (N, F).
+    """
+
+    place: Array
+    energy: Array
+    scores: Array
+    features: Array
+
+
+class PointTable(NamedTuple):
+    """Points of interest of one event. place: (M, 3) in voxels. type: (M,). score: (M,)."""
+
+    place: Array
+    type: Array
+    score: Array
+
+
+class Shapes(NamedTuple):
+    """C clusters, in voxels and MeV.
+
+    n, energy: (C,). centre, start, end, direction: (C, 3), the direction a unit vector from the
+    start or zero. axis: (C, 3) of largest spread. spread: (C, 3) falling standard deviations.
+    """
+
+    n: Array
+    energy: Array
+    centre: Array
+    start: Array
+    end: Array
+    direction: Array
+    axis: Array
+    spread: Array
+
+
+class Touch(NamedTuple):
+    """What points say of each of C clusters.
+
+    start: (C,) row of the voxel at the best point, or -1. score: (C, 5) best score by type,
+    0 for none. n_points: (C,) within reach.
+    """
+
+    start: Array
+    score: Array
+    n_points: Array
+
+
+def touch(voxels: VoxelTable, members: Members, points: PointTable) -> Touch:
+    """Points within reach of the voxels of each cluster."""
+    cluster = np.empty(len(voxels.place), np.int64)
+    cluster[members.order] = np.repeat(np.arange(len(members.counts)), members.counts)
+    row, point = _within_reach(voxels.place, points.place)
+    n = len(members.counts)
+    score, start = np.zeros((n, N_SEMANTIC)), np.full(n, -1)
+    own = cluster[row]
+    np.maximum.at(score, (own, points.type[point].astype(np.int64)), points.score[point])
+    apart = np.linalg.norm(voxels.place[row] - points.place[point], axis=1)
+    best = np.lexsort((row, apart, -points.score[point], own))
+    first = best[np.unique(own[best], return_index=True)[1]]
+    start[own[first]] = row[first]
+    pairs = np.unique(own * max(len(points.place), 1) + point)
+    return Touch(start, score, np.bincount(pairs // max(len(points.place), 1), minlength=n))
+
+
+def _within_reach(place: Array, points: Array) -> tuple[Array, Array]:
+    """(K,) voxels and (K,) points that are within POINT_REACH of each other."""
+    if len(place) == 0 or len(points) == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    near = cKDTree(place).query_ball_point(points, POINT_REACH)
+    rows = [np.array(r, np.int64) for r in near]
+    return np.concatenate(rows), np.repeat(np.arange(len(rows)), [len(r) for r in rows])
+
+
+def shapes(voxels: VoxelTable, members: Members, start: Array) -> Shapes:
+    """start: (C,) row of the voxel where each cluster starts; -1: one end of its longest axis."""
+    n = members.counts
+    centre = members.mean(voxels.place)
+    cluster = np.repeat(np.arange(len(n)), n)
+    rest = voxels.place[members.order] - centre[cluster]
+    outer = rest[:, :, None] * rest[:, None, :]
+    covariance = Members(np.arange(len(rest)), members.offsets).mean(outer.reshape(-1, 9))
+    variance, vectors = np.linalg.eigh(covariance.reshape(-1, 3, 3))
+    axis = vectors[:, :, 2]
+    along = np.empty(len(rest))
+    along[members.order] = (rest * axis[cluster]).sum(axis=1)
+    first = np.where(start >= 0, start, members.argmax(-along))
+    apart = distance_to(voxels.place, members, voxels.place[first])
+    last = members.argmax(apart)
+    begin = voxels.place[first]
+    return Shapes(
+        n,
+        members.sum(voxels.energy),
+        centre,
+        begin,
+        voxels.place[last],
+        start_direction(voxels.place, members, begin, apart),
+        axis,
+        np.sqrt(np.maximum(variance[:, ::-1], 0)),
+    )
+
+
+def distance_to(place: Array, members: Members, target: Array) -> Array:
+    """(N,) distance of each voxel to the (C, 3) target of its cluster."""
+    apart = np.empty(len(place))
+    apart[members.order] = np.linalg.norm(
+        place[members.order] - np.repeat(target, members.counts, axis=0), axis=1
+    )
+    return apart
+
+
+def start_direction(place: Array, members: Members, start: Array, apart: Array) -> Array:
+    """(C, 3) unit vectors to the mean of the voxels near the start; zero for one voxel."""
+    near = (apart < START_RADIUS)[:, None]
+    towards = members.sum(place * near) / np.maximum(members.sum(near.astype(float)), 1) - start
+    return towards / np.maximum(np.linalg.norm(towards, axis=1, keepdims=True), 1e-9)
+
+
+def node_features(voxels: VoxelTable, members: Members, shape: Shapes, points: Touch) -> Array:
+    """(C, 33 + 2 F) float32."""
+    near = [
+        _density(voxels, members, distance_to(voxels.place, members, end))
+        for end in (shape.start, shape.end)
+    ]
+    mean = members.mean(voxels.energy)
+    deviation = np.sqrt(np.maximum(members.mean(voxels.energy**2) - mean**2, 0))
+    reach = np.linalg.norm(shape.end - shape.start, axis=1)
+    straight = np.abs((shape.direction * shape.axis).sum(axis=1))
+    score = members.mean(voxels.scores)
+    alone = (shape.n == 1).astype(float)
+    columns = [
+        np.log(shape.n) / 3,
+        np.log(np.maximum(shape.energy, 1e-3)) / 3,
+        np.log(np.maximum(mean, 1e-3)),
+        np.log1p(deviation),
+        np.log1p(members.max(voxels.energy)),
+        *near,
+        np.log1p(reach) / 2,
+        straight,
+        alone,
+        np.minimum(points.n_points, 5) / 2,
+        points.start >= 0,
+    ]
+    blocks = [
+        np.stack(columns, axis=1).astype(np.float64),
+        np.log1p(shape.spread) / 2,
+        shape.spread[:, 1:] / np.maximum(shape.spread[:, :1], 0.5),
+        points.score,
+        score,
+        -(score * np.log(np.maximum(score, 1e-6))).sum(axis=1, keepdims=True),
+        members.max(voxels.scores),
+        members.mean(voxels.features.astype(np.float32)),
+        members.max(voxels.features.astype(np.float32)),
+    ]
+    return np.concatenate(blocks, axis=1).astype(np.float32)
+
+
+def _density(voxels: VoxelTable, members: Members, apart: Array) -> Array:
+    """(C,) logarithm of the energy per voxel within START_RADIUS of a place."""
+    near = (apart < START_RADIUS).astype(float)
+    mean = members.sum(voxels.energy * near) / np.maximum(members.sum(near), 1)
+    return np.log(np.maximum(mean, 1e-3))
+
+
+def local_directions(cells: Cells) -> Array:
+    """(R, 3) unit vectors, of either sign: how the cluster runs around each of its cells."""
+    if len(cells.centre) == 0:
+        return np.zeros((0, 3))
+    k = min(LOCAL_CELLS, len(cells.centre))
+    apart, near = cKDTree(cells.centre).query(cells.centre, k)
+    apart, near = apart.reshape(-1, k), near.reshape(-1, k)
+    same = (cells.cluster[near] == cells.cluster[:, None]) & (apart < LOCAL_RADIUS)
+    weight = same / same.sum(axis=1, keepdims=True)
+    place = cells.centre[near]
+    rest = place - (place * weight[..., None]).sum(axis=1, keepdims=True)
+    covariance = np.einsum("rk,rki,rkj->rij", weight, rest, rest, optimize=False)
+    variance, vectors = np.linalg.eigh(covariance)
+    return np.where(variance[:, 2:] > 0.25, vectors[:, :, 2], 0.0)
+
+
+N_COMMON, N_OWN = 13, 15
+
+
+def pair_features(
+    sampled: Sampled, pairs: Contacts, shape: Shapes, score: Array, links: tuple[Array, Array]
+) -> Array:
+    """(M, N_COMMON + 2 N_OWN) float32: the same from both sides, as seen from a, as seen from b.
+
+    score: (C, 5) mean class scores. links: (M,) touching voxels of each pair, and their mean
+    affinity (0 for none).
+    """
+    contact = (sampled.points[pairs.row_a], sampled.points[pairs.row_b])
+    local = local_directions(sampled.fine)[_cell_of(sampled.fine)]
+    runs = (local[pairs.row_a], local[pairs.row_b])
+    ends = (pairs.a, pairs.b)
+    gap = contact[1] - contact[0]
+    between = shape.centre[pairs.b] - shape.centre[pairs.a]
+    starts = shape.start[pairs.b] - shape.start[pairs.a]
+    common = [
+        *_lengths(pairs.distance),
+        np.log1p(_norm(between)) / 2,
+        np.log1p(_norm(starts)) / 2,
+        np.exp(-_norm(starts) / 5),
+        (score[pairs.a] * score[pairs.b]).sum(axis=1),
+        (shape.direction[pairs.a] * shape.direction[pairs.b]).sum(axis=1),
+        np.abs((shape.axis[pairs.a] * shape.axis[pairs.b]).sum(axis=1)),
+        np.abs((runs[0] * runs[1]).sum(axis=1)),
+        np.log1p(links[0]),
+        links[1],
+    ]
+    own = [
+        _side(shape, ends[side], ends[1 - side], contact[side], runs[side], gap) for side in (0, 1)
+    ]
+    return np.concatenate([np.stack(common, axis=1), *own], axis=1).astype(np.float32)
+
+
+def _side(
+    shape: Shapes, this: Array, other: Array, contact: Array, runs: Array, gap: Array
+) -> Array:
+    """(M, N_OWN): the other cluster as seen from this one."""
+    towards = shape.centre[other] - shape.start[this]
+    along = (towards * shape.direction[this]).sum(axis=1)
+    to_start = shape.start[other] - shape.start[this]
+    start_along = (to_start * shape.direction[this]).sum(axis=1)
+    columns = [
+        along / np.maximum(_norm(towards), 1e-6),
+        np.sign(along) * np.log1p(np.abs(along)) / 2,
+        np.log1p(_aside(towards, along)) / 2,
+        start_along / np.maximum(_norm(to_start), 1e-6),
+        np.log1p(_aside(to_start, start_along)) / 2,
+        np.log1p(_norm(contact - shape.start[this])) / 2,
+        np.log1p(_norm(contact - shape.end[this])) / 2,
+        np.exp(-_norm(contact - shape.start[this]) / 3),
+        np.exp(-_norm(contact - shape.end[this]) / 3),
+        np.log1p(_norm(shape.start[other] - contact)) / 2,
+        np.abs((runs * gap).sum(axis=1)) / np.maximum(_norm(gap), 1e-6),
+        np.log(shape.n[this]) / 3,
+        np.log(np.maximum(shape.energy[this], 1e-3)) / 3,
+        np.log1p(shape.spread[this, 0]) / 2,
+        np.log1p(_norm(shape.end[this] - shape.start[this])) / 2,
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _lengths(distance: Array) -> list[Array]:
+    return [np.log1p(distance) / 2, distance / 50, np.exp(-distance / 2), np.exp(-distance / 8)]
+
+
+def _norm(vectors: Array) -> Array:
+    return np.asarray(np.linalg.norm(vectors, axis=1))
+
+
+def _aside(vectors: Array, along: Array) -> Array:
+    """Distance from a line, of the ends of vectors that are `along` it."""
+    return np.sqrt(np.maximum((vectors**2).sum(axis=1) - along**2, 0))
+
+
+def _cell_of(cells: Cells) -> Array:
+    cell = np.empty(len(cells.members.order), np.int64)
+    cell[cells.members.order] = np.repeat(np.arange(len(cells.cluster)), cells.members.counts)
+    return cell
+
+
+def towards_starts(shape: Shapes, leading: Array, n: int) -> Array:
+    """Pairs (K, 2) of each cluster with the n leading ones that most plausibly made it.
+
+    leading: (L,) clusters, few. What lies ahead of a start counts as nearer than what lies beside
+    or behind: up to three times nearer.
+    """
+    if len(leading) == 0:
+        return np.zeros((0, 2), np.int64)
+    apart = shape.centre[:, None] - shape.start[leading][None]
+    distance = np.linalg.norm(apart, axis=2)
+    along = (apart * shape.direction[leading][None]).sum(axis=2)
+    cost = distance * (2 - along / np.maximum(distance, 1e-6))
+    cost[leading, np.arange(len(leading))] = np.inf
+    best = np.argsort(cost, axis=1, kind="stable")[:, :n]
+    pairs = np.stack([np.repeat(np.arange(len(best)), best.shape[1]), leading[best.reshape(-1)]], 1)
+    return pairs[pairs[:, 0] != pairs[:, 1]]

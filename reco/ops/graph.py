@@ -1,0 +1,224 @@
+"""Which clusters of voxels are candidates to belong together, and where they come closest.
+
+Clusters are compared through cells: the voxels of one cluster in one cube of the grid. Nearest
+neighbours of cells propose pairs of clusters, at two sizes of cells, so that the work grows with
+the number of cells and never with the square of the number of clusters.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from scipy.spatial import cKDTree
+
+from reco.data.ragged import Array, offsets_of
+
+FINE, COARSE = 4, 16
+"""Voxels. Edges of the cells: near pairs are exact, far ones to about one fine cell."""
+
+
+class Members(NamedTuple):
+    """Which rows belong to each of G groups, none of them empty.
+
+    order: (N,) rows, one group after the other, rising within each. offsets: (G + 1,).
+    """
+
+    order: Array
+    offsets: Array
+
+    @staticmethod
+    def of(group: Array) -> "Members":
+        """(N,) numbers 0..G-1, each of them present."""
+        return Members(np.argsort(group, kind="stable"), offsets_of(np.bincount(group)))
+
+    @property
+    def counts(self) -> Array:
+        return np.diff(self.offsets)
+
+    def sum(self, values: Array) -> Array:
+        """(N, ...) -> (G, ...)."""
+        return self._reduce(np.add, values)
+
+    def mean(self, values: Array) -> Array:
+        total = self.sum(values)
+        return total / self.counts.reshape(-1, *[1] * (total.ndim - 1))
+
+    def max(self, values: Array) -> Array:
+        return self._reduce(np.maximum, values)
+
+    def argmax(self, values: Array) -> Array:
+        """(N,) -> (G,) row of the largest value of each group, the first of equal ones."""
+        top = self.max(values)
+        group = np.repeat(np.arange(len(top)), self.counts)
+        hits = np.flatnonzero(values[self.order] == top[group])
+        return self.order[hits[np.unique(group[hits], return_index=True)[1]]]
+
+    def _reduce(self, ufunc: np.ufunc, values: Array) -> Array:
+        if len(self.offsets) == 1:
+            return values[:0]
+        return ufunc.reduceat(values[self.order], self.offsets[:-1])
+
+
+class Cells(NamedTuple):
+    """R cells, each the points of one cluster in one cube.
+
+    centre: (R, 3) mean of the points. cluster: (R,), rising. members: rows of the points.
+    """
+
+    centre: Array
+    cluster: Array
+    members: Members
+
+
+class Contacts(NamedTuple):
+    """M pairs of clusters, each once, sorted by a and b.
+
+    a, b: (M,) clusters, a < b. row_a, row_b: (M,) the rows of their voxels that are closest.
+    distance: (M,) between these, voxels.
+    """
+
+    a: Array
+    b: Array
+    row_a: Array
+    row_b: Array
+    distance: Array
+
+
+def cells_of(points: Array, cluster: Array, size: float) -> Cells:
+    """(N, 3) points in voxels, (N,) clusters -> cells of that size."""
+    place = np.floor(points / size).astype(np.int64)
+    place -= place.min(axis=0, initial=0)
+    shape = place.max(axis=0, initial=0) + 1
+    key = ((cluster * shape[0] + place[:, 0]) * shape[1] + place[:, 1]) * shape[2] + place[:, 2]
+    _, first, cell = np.unique(key, return_index=True, return_inverse=True)
+    members = Members.of(cell.reshape(-1))
+    return Cells(members.mean(points), cluster[first], members)
+
+
+class Sampled(NamedTuple):
+    """The voxels of an event at three sizes. points: (N, 3) float. fine: over points. coarse:
+    over the centres of the fine cells."""
+
+    points: Array
+    fine: Cells
+    coarse: Cells
+
+    @staticmethod
+    def of(index: Array, cluster: Array) -> "Sampled":
+        points = index.astype(np.float64)
+        fine = cells_of(points, cluster.astype(np.int64), FINE)
+        return Sampled(points, fine, cells_of(fine.centre, fine.cluster, COARSE))
+
+
+def contacts(sampled: Sampled, n_near: int, n_cells: int, links: Array, extra: Array) -> Contacts:
+    """Pairs of clusters that are close, and those in `extra`.
+
+    n_near: pairs kept for each cluster, the closest first (a pair stays if one of both keeps it).
+    n_cells: neighbours that propose, of each cell. links: (L, 2) rows of voxels of different
+    clusters that touch. extra: (K, 2) clusters.
+    """
+    near = _of_cells(sampled, sampled.fine, _neighbours(sampled.fine, n_cells))
+    far = _of_cells(sampled, sampled.coarse, _neighbours(sampled.coarse, n_cells))
+    close = _nearest(_distinct(sampled, np.concatenate([links, near, far])), n_near)
+    wanted = distinct_pairs(extra[extra[:, 0] != extra[:, 1]])
+    spans = np.searchsorted(sampled.coarse.cluster, np.arange(_count(sampled) + 1))
+    cells = closest_cells(sampled.coarse.centre, spans, wanted)
+    rest = _distinct(sampled, _of_cells(sampled, sampled.coarse, cells))
+    rows = [np.stack([c.row_a, c.row_b], axis=1) for c in (close, rest)]
+    return _distinct(sampled, np.concatenate(rows))
+
+
+def _count(sampled: Sampled) -> int:
+    return int(sampled.fine.cluster.max(initial=-1)) + 1
+
+
+def _neighbours(cells: Cells, k: int) -> Array:
+    """(K, 2) cells of different clusters, the second among the k nearest of the first."""
+    if len(cells.centre) < 2:
+        return np.zeros((0, 2), np.int64)
+    near = cKDTree(cells.centre).query(cells.centre, min(k + 1, len(cells.centre)))[1]
+    pairs = np.stack([np.repeat(np.arange(len(near)), near.shape[1]), near.reshape(-1)], axis=1)
+    return pairs[cells.cluster[pairs[:, 0]] != cells.cluster[pairs[:, 1]]]
+
+
+def _of_cells(sampled: Sampled, cells: Cells, pairs: Array) -> Array:
+    """(K, 2) cells -> (K, 2) rows of the closest voxels in them."""
+    pairs = distinct_pairs(pairs)
+    if cells is sampled.coarse:
+        pairs = closest_members(sampled.fine.centre, *cells.members, pairs)
+    return closest_members(sampled.points, *sampled.fine.members, pairs)
+
+
+def distinct_pairs(pairs: Array) -> Array:
+    """(K, 2) non-negative numbers -> the distinct unordered pairs, smaller first, sorted."""
+    low, high = np.sort(pairs.astype(np.int64), axis=1).T
+    n = int(high.max(initial=0)) + 1
+    return np.stack(np.divmod(np.unique(low * n + high), n), axis=1)
+
+
+def _distinct(sampled: Sampled, rows: Array) -> Contacts:
+    """(K, 2) rows of voxels -> the closest of each pair of clusters."""
+    of_row = np.empty(len(sampled.points), np.int64)
+    of_row[sampled.fine.members.order] = np.repeat(
+        sampled.fine.cluster, sampled.fine.members.counts
+    )
+    swap = of_row[rows[:, 0]] > of_row[rows[:, 1]]
+    rows = np.where(swap[:, None], rows[:, ::-1], rows)
+    a, b = of_row[rows[:, 0]], of_row[rows[:, 1]]
+    distance = np.linalg.norm(sampled.points[rows[:, 0]] - sampled.points[rows[:, 1]], axis=1)
+    order = np.lexsort((rows[:, 1], rows[:, 0], distance, b, a))
+    key = a[order] * (_count(sampled) + 1) + b[order]
+    kept = order[np.unique(key, return_index=True)[1]]
+    return Contacts(a[kept], b[kept], rows[kept, 0], rows[kept, 1], distance[kept])
+
+
+def _nearest(pairs: Contacts, n: int) -> Contacts:
+    """The pairs that are among the n closest of one of their clusters."""
+    cluster = np.concatenate([pairs.a, pairs.b])
+    pair = np.tile(np.arange(len(pairs.a)), 2)
+    order = np.lexsort((pair, pairs.distance[pair], cluster))
+    counts = np.bincount(cluster)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    kept = np.unique(pair[order[np.arange(len(order)) - first < n]])
+    return Contacts(*(column[kept] for column in pairs))
+
+
+@njit(cache=True)
+def closest_members(points, order, offsets, pairs):  # type: ignore[no-untyped-def]
+    """(K, 2) groups -> (K, 2) rows of points, one in each group, closest to each other."""
+    found = np.empty((len(pairs), 2), np.int64)
+    for p in range(len(pairs)):
+        best = np.inf
+        for m in range(offsets[pairs[p, 0]], offsets[pairs[p, 0] + 1]):
+            i = order[m]
+            for n in range(offsets[pairs[p, 1]], offsets[pairs[p, 1] + 1]):
+                j = order[n]
+                apart = (
+                    (points[i, 0] - points[j, 0]) ** 2
+                    + (points[i, 1] - points[j, 1]) ** 2
+                    + (points[i, 2] - points[j, 2]) ** 2
+                )
+                if apart < best:
+                    best = apart
+                    found[p, 0], found[p, 1] = i, j
+    return found
+
+
+def closest_cells(centre: Array, spans: Array, pairs: Array) -> Array:
+    """(K, 2) clusters -> (K, 2) their closest cells; cluster c has cells spans[c]:spans[c + 1]."""
+    return closest_members(centre, np.arange(len(centre)), spans, pairs.astype(np.int64))
+
+
+def touching(table: Array, cluster: Array, affinity: Array) -> tuple[Array, Array, Array]:
+    """Links between voxels of different clusters.
+
+    table: (K, N) neighbour rows, -1 for none. cluster: (N,). affinity: (N, K). Returns (L, 2)
+    rows, (L,) affinities and (L, 2) clusters, the smaller first.
+    """
+    offset, row = np.nonzero(table >= 0)
+    other = table[offset, row]
+    cut = cluster[row] != cluster[other]
+    row, other, offset = row[cut], other[cut], offset[cut]
+    swap = cluster[row] > cluster[other]
+    rows = np.stack([np.where(swap, other, row), np.where(swap, row, other)], axis=1)
+    return rows, affinity[row, offset].astype(np.float32), cluster[rows].astype(np.int64)
