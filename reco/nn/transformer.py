@@ -148,7 +148,7 @@ class InteractionTransformer(nn.Module):
         whole = self.of_interaction(encoded[:, 0]).float()
         weights = candidate_weights(heads.start, heads.end, point, batch)
         energy = estimate_energy(heads.method, heads.correction, batch)
-        width = _width(heads.width - 2.0, ENERGY_FLOOR)
+        width = _bounded(_width(heads.width - 2.0, ENERGY_FLOOR), 3.0)
         energy_width = width * self.energy_scale[batch.contained.long()]
         total, total_width = self._total(energy, width, heads.primary, whole[:, 4:], batch)
         return InteractionOutput(
@@ -203,7 +203,7 @@ class InteractionTransformer(nn.Module):
         total = part.sum(dim=1) + 0.1
         spread = (part * width.detach()).square().sum(dim=1).sqrt() / total
         contained = (batch.contained | ~batch.particle_mask).all(dim=1).long()
-        total_width = spread * _bounded(whole[:, 1], 3.0).exp() + ENERGY_FLOOR
+        total_width = _bounded(spread * _bounded(whole[:, 1], 3.0).exp(), 3.0) + ENERGY_FLOOR
         return (
             total.log() + _bounded(whole[:, 0], 3.0),
             total_width * self.total_scale[contained],
@@ -290,6 +290,11 @@ def estimate_energy(
     logits = (method + _PREFERENCE * preferred).masked_fill(~usable, -math.inf)
     share = logits.softmax(dim=-1)
     return (share * batch.methods).sum(dim=-1) + _bounded(correction, 4.0)
+
+
+def sigma(energy: torch.Tensor, width: torch.Tensor) -> torch.Tensor:
+    """Log of MeV and its standard deviation -> MeV, half of the interval that holds 68 %."""
+    return energy.exp() * torch.sinh(width)
 
 
 def _frame(place: torch.Tensor) -> torch.Tensor:

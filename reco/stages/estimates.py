@@ -14,7 +14,7 @@ from reco.data.products import (
     Voxels,
 )
 from reco.data.ragged import Array, Ragged
-from reco.nn.transformer import InteractionOutput, InteractionTransformer
+from reco.nn.transformer import InteractionOutput, InteractionTransformer, sigma
 from reco.stages.interaction_input import N_POINT_SCALARS, N_SCALARS, EventInput, event_input
 from reco.stages.learned import LearnedOptions, LearnedStage, ModelOptions
 
@@ -70,15 +70,16 @@ class Estimate(LearnedStage):
 def decode(output: InteractionOutput, prepared: EventInput, n_interactions: int) -> Estimates:
     """One event. An interaction without particles has no vertex (NaN), and no energy."""
     rows, there = prepared.interaction, prepared.particle >= 0
-    energy, width = _numpy(output.energy.exp())[there], _numpy(output.energy_width)[there]
+    particle = prepared.particle[there]
     estimates = _unseen(prepared.reference, n_interactions)
-    estimates.energy.values[prepared.particle[there]] = energy
-    estimates.energy_sigma.values[prepared.particle[there]] = energy * width
+    estimates.energy.values[particle] = _numpy(output.energy.exp())[there]
+    energy_sigma = sigma(output.energy, output.energy_width)
+    estimates.energy_sigma.values[particle] = _numpy(energy_sigma)[there]
     estimates.vertex.values[rows] = prepared.origin + _numpy(output.vertex)
     estimates.vertex_cov.values[rows] = _numpy(output.vertex_cov)
-    total = _numpy(output.total.exp())
-    estimates.interaction_energy.values[rows] = total
-    estimates.interaction_energy_sigma.values[rows] = total * _numpy(output.total_width)
+    estimates.interaction_energy.values[rows] = _numpy(output.total.exp())
+    total_sigma = sigma(output.total, output.total_width)
+    estimates.interaction_energy_sigma.values[rows] = _numpy(total_sigma)
     return estimates
 
 

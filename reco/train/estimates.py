@@ -28,6 +28,7 @@ from reco.nn.transformer import (
     InteractionTransformer,
     place_mask,
     places,
+    sigma,
 )
 from reco.stages.estimates import Estimate
 from reco.stages.interaction_input import N_ENERGY_LIKE, UPSTREAM, event_input, join, pad
@@ -96,9 +97,9 @@ def sample_of(event: Bundle, detector: Detector) -> Sample:
     made = event_input(event, detector)
     truth, whole = event[TruthParticles], event[TruthInteractions]
     labels = event[VoxelLabels]
-    particle = majority(event[Particles].voxel_particle.values, labels.particle.values)
+    particle = partners(event[Particles].voxel_particle.values, labels.particle.values)
     of_particle = _rows(particle, made.particle)
-    interaction = majority(event[Interactions].voxel_interaction.values, labels.interaction.values)
+    interaction = partners(event[Interactions].voxel_interaction.values, labels.interaction.values)
     of_interaction = _rows(interaction, made.interaction)
     vertex = _take(whole.vertex.values, of_interaction, np.nan)
     inside = np.all((vertex >= detector.lower) & (vertex <= detector.upper), axis=1)
@@ -118,6 +119,14 @@ def sample_of(event: Bundle, detector: Detector) -> Sample:
         "has_total": total > 0,
     }
     return Sample(made.input, Targets(**{k: torch.from_numpy(v) for k, v in columns.items()}))
+
+
+def partners(found: Array, true: Array) -> Array:
+    """As `majority`, but -1 where another found one has more voxels of that true one: the pieces of
+    a shower that was not put together do not have its energy."""
+    best, back = majority(found, true), majority(true, found)
+    mutual = np.append(back, -1)[best] == np.arange(len(best))
+    return np.where(mutual, best, -1)
 
 
 def majority(found: Array, true: Array) -> Array:
@@ -350,7 +359,7 @@ def _energies(
     true: torch.Tensor, found: torch.Tensor, width: torch.Tensor, simple: torch.Tensor
 ) -> Array:
     """(..., 4) MeV: true, found, its sigma, by the reference."""
-    columns = (true.exp(), found.exp(), found.exp() * width, simple)
+    columns = (true.exp(), found.exp(), sigma(found, width), simple)
     return _array(torch.stack(columns, dim=-1))
 
 

@@ -20,6 +20,7 @@ from reco.train.estimates import (
     collate,
     losses,
     majority,
+    partners,
     place_loss,
     sample_of,
     student,
@@ -49,6 +50,12 @@ def test_majority_by_hand():
     true = np.array([4, 4, 1, -1, 2, -1, 0, 0])
     assert majority(found, true).tolist() == [4, 2, -1, 0]
     assert majority(np.zeros(0, int), np.zeros(0, int)).tolist() == []
+
+
+def test_only_the_largest_piece_of_a_particle_is_its_partner():
+    found = np.array([0, 0, 1, 1, 1, 2, 3])
+    true = np.array([5, 5, 5, 5, 5, 2, -1])
+    assert partners(found, true).tolist() == [-1, 5, 2, -1]
 
 
 def test_targets_are_the_truth():
