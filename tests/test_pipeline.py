@@ -138,6 +138,8 @@ def test_bad_events_stop_no_others(hits_file):
     ok, empty, failed = Status.OK, Status.EMPTY, Status.FAILED
     assert [e.status for e in events] == [ok, failed, empty, ok, failed, empty, ok, ok]
     assert events[1].message == "grid: a hit of 13 MeV, which nobody wants"
+    assert events[2].message == "no hits"
+    assert events[5].message == "no voxel above threshold (1 hits, 0 of them outside the detector)"
     assert events[4].message == "classify: ZeroDivisionError: 17"
     assert [e.event for e in events] == [0, 10, 20, 30, 40, 50, 60, 70]
     assert [len(e.voxels) for e in events] == [3, 0, 0, 1, 0, 0, 2, 3]

@@ -96,10 +96,13 @@ def _run_one(pipe: "Pipeline", path: Path, output: Path, request: Request) -> in
 
 
 def show(summary: "Summary") -> None:
-    """Print the closing table, and the first events that failed."""
+    """Print the closing table, and why events are empty or failed."""
     console = Console(file=sys.stdout, highlight=False)
     console.print(_table(summary))
     console.print(f"written to {summary.output}", markup=False, soft_wrap=True)
+    if summary.first_empty:
+        entry, message = summary.first_empty
+        print(f"empty: {summary.empty} events, first entry {entry}: {message}", file=sys.stderr)
     for entry, message in summary.failures:
         fail(f"entry {entry}: {message}")
     more = summary.failed - len(summary.failures)

@@ -140,12 +140,22 @@ def _outcome(bundle: Bundle) -> Outcome:
     if Voxels in bundle:
         empty = bundle[Voxels].energy.counts == 0
         status[empty] = Status.EMPTY
-        message[empty] = b"no voxel above threshold inside the detector"
+        for event in np.flatnonzero(empty).tolist():
+            message[event] = _why_empty(bundle[Voxels], event).encode()
     if Outcome in bundle:  # the input is the output of a run: what failed there has no products
         before = bundle[Outcome]
         failed = before.status == Status.FAILED
         status[failed], message[failed] = Status.FAILED, before.message[failed]
     return Outcome(status=status, message=message)
+
+
+def _why_empty(voxels: Voxels, event: int) -> str:
+    hits, outside = int(voxels.n_hits[event]), int(voxels.n_hits_outside[event])
+    if hits == 0:
+        return "no hits"
+    if hits == outside:
+        return f"all {hits} hits lie outside the detector; check detector and input.length_unit"
+    return f"no voxel above threshold ({hits} hits, {outside} of them outside the detector)"
 
 
 def _assemble(events: Sequence[Bundle | Failure], kinds: Sequence[type[Product]]) -> Bundle:

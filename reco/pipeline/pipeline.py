@@ -44,7 +44,8 @@ class Summary:
 
     events, empty, failed: numbers of events; the others were reconstructed. rows: per table.
     stage_seconds: per stage, reading and writing among them. seconds: from the first event to the
-    last. failures: (entry, message) of the first few that failed.
+    last. failures: (entry, message) of the first few that failed. first_empty: of the first empty
+    one, if there is any.
     """
 
     output: Path
@@ -55,6 +56,7 @@ class Summary:
     stage_seconds: dict[str, float]
     seconds: float
     failures: tuple[tuple[int, str], ...]
+    first_empty: tuple[int, str] | None = None
 
     @property
     def reconstructed(self) -> int:
@@ -280,6 +282,7 @@ class _Tally:
         self.events = self.empty = self.failed = 0
         self.rows: dict[str, int] = {}
         self.failures: list[tuple[int, str]] = []
+        self.first_empty: tuple[int, str] | None = None
         self.began = perf_counter()
 
     @property
@@ -289,11 +292,15 @@ class _Tally:
     def add(self, bundle: Bundle) -> None:
         outcome, entry = bundle[Outcome], bundle[Header].entry
         self.events += len(bundle)
-        self.empty += int((outcome.status == Status.EMPTY).sum())
-        failed = (outcome.status == Status.FAILED).nonzero()[0]
+        notes = [(int(i), text.decode()) for i, text in zip(entry, outcome.message, strict=True)]
+        empty = np.flatnonzero(outcome.status == Status.EMPTY)
+        failed = np.flatnonzero(outcome.status == Status.FAILED)
+        self.empty += len(empty)
         self.failed += len(failed)
-        room = max(MOST_FAILURES - len(self.failures), 0)
-        self.failures += [(int(entry[i]), outcome.message[i].decode()) for i in failed[:room]]
+        if self.first_empty is None and len(empty):
+            self.first_empty = notes[empty[0]]
+        room = MOST_FAILURES - len(self.failures)
+        self.failures += [notes[i] for i in failed[:room]]
         for table, rows in rows_of(p for p in bundle if not isinstance(p, RAW)).items():
             self.rows[table] = self.rows.get(table, 0) + rows
 
@@ -307,6 +314,7 @@ class _Tally:
             self.clock.seconds,
             perf_counter() - self.began,
             tuple(self.failures),
+            self.first_empty,
         )
 
 
