@@ -13,8 +13,8 @@ from numba import njit
 
 from reco.data.ragged import Array
 
-SWEEPS = 5
-"""Most rounds of moves."""
+ROUNDS = 5
+"""Most rounds of joins and moves."""
 
 
 def log_odds(score: Array, size_a: Array, size_b: Array, largest: float = 5.0) -> Array:
@@ -28,9 +28,18 @@ def log_odds(score: Array, size_a: Array, size_b: Array, largest: float = 5.0) -
 
 
 def partition(n: int, pairs: Array, vote: Array) -> Array:
-    """Group n clusters by the votes (M,) of pairs (M, 2) -> (n,) int32 group, by first cluster."""
-    group = _contract(n, pairs, vote)
-    group = _move(group, *_incidence(n, pairs, vote), SWEEPS)
+    """Group n clusters by the votes (M,) of pairs (M, 2) -> (n,) int32 group, by first cluster.
+
+    Joins and moves only ever add votes within groups, so they come to an end.
+    """
+    group = np.arange(n)
+    around = _incidence(n, pairs, vote)
+    for _ in range(ROUNDS):
+        joined = _contract(n, group[pairs], vote)[group]
+        moved = _by_first(_move(joined, *around, ROUNDS))
+        if np.array_equal(moved, group):
+            break
+        group = moved
     return _by_first(group)
 
 
@@ -38,7 +47,8 @@ def _contract(n: int, pairs: Array, vote: Array) -> Array:
     """Join the two groups with the largest positive sum of votes, as long as there are any."""
     votes: list[dict[int, float]] = [{} for _ in range(n)]
     for (a, b), v in zip(pairs.tolist(), vote.tolist(), strict=True):
-        votes[a][b] = votes[b][a] = v
+        if a != b:
+            votes[a][b] = votes[b][a] = votes[a].get(b, 0.0) + v
     heap = [(-v, a, b) for a, row in enumerate(votes) for b, v in row.items() if a < b and v > 0]
     heapify(heap)
     into = list(range(n))
