@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from reco.data.product import Product
 from reco.errors import InputError
@@ -28,7 +28,7 @@ class Bundle:
     def __getitem__(self, kind: type[P]) -> P:
         for product in self.products:
             if type(product) is kind:
-                return cast(P, product)
+                return product
         have = ", ".join(type(p).__name__ for p in self.products)
         raise KeyError(f"no {kind.__name__} among {have}")
 

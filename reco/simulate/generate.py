@@ -4,12 +4,13 @@ Event i of seed s depends on (recipe, options, s, i) alone: neither the number o
 range of events that is asked for changes it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,7 @@ def generate(
             progress(len(bundle))
 
 
-def _writer(path: Path, provenance: dict[str, object]) -> Writer | RootWriter:
+def _writer(path: Path, provenance: Mapping[str, Any]) -> Writer | RootWriter:
     kind = RootWriter if path.suffix == ".root" else Writer
     return kind(path, provenance)
 
@@ -84,12 +85,6 @@ def _bundles(plan: Plan, jobs: int) -> Iterator[Bundle]:
     # spawn: Geant4 and numba's threads do not survive a fork
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         yield from pool.map(partial(_simulate_range, plan), ranges)
-
-
-@lru_cache(maxsize=1)
-def _engine(options: Options) -> Geant4:
-    """Geant4 allows one engine per process; a worker keeps it from task to task."""
-    return Geant4(options)
 
 
 def recipe_of(name: str, side: float) -> Recipe:
@@ -113,7 +108,9 @@ def simulate_event(plan: Plan, detector: Detector, recipe: Recipe, number: int) 
     """Header, Hits, TruthDeposits, TruthParticles and TruthInteractions of one event."""
     rng = np.random.default_rng([plan.seed, number])
     primaries = recipe(rng)
-    tracks, deposits = _engine(plan.options).simulate(primaries, seed=plan.seed << 32 | number)
+    tracks, deposits = Geant4.shared(plan.options).simulate(
+        primaries, seed=plan.seed << 32 | number
+    )
     return read_out(plan, detector, number, (tracks, deposits), rng)
 
 
