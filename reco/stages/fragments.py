@@ -11,7 +11,7 @@ from reco.stages.base import Stage, StageOptions
 
 
 class FragmentsOptions(StageOptions):
-    """min_affinity: of two neighbours that are joined; 0 joins all that touch."""
+    """min_affinity: of two neighbours of one class that are joined; 0 joins all that touch."""
 
     min_affinity: float = 0.5
 
@@ -36,7 +36,7 @@ class FindFragments(Stage):
     def _event(self, index: Array, semantic: Array, affinity: Array) -> Fragments:
         batch = np.zeros((len(index), 1), np.int32)
         table = submanifold_map(np.concatenate([batch, index], axis=1)).table[:13]
-        label = components(table, semantic, self.options.min_affinity < affinity.T)
+        label = components(table, semantic, self.options.min_affinity <= affinity.T)
         n = int(label.max(initial=-1)) + 1
         kind = np.zeros(n, np.int8)
         kind[label] = semantic

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
 from reco.errors import ConfigError
@@ -45,8 +45,10 @@ class LearnedStage(Stage):
         stored = weights.read(name, self.name)
         try:
             self.model = self.Model(**stored.model)
-        except ValueError as error:
-            raise ConfigError(f"{stored.path}: weights of another architecture: {error}") from None
+        except ValidationError as error:
+            raise ConfigError(
+                f"{stored.path}: weights of another architecture: {_explain(error)}"
+            ) from None
         self.module = self.network(self.model)
         stored.into(self.module)
         self.weights_sha256 = stored.sha256
@@ -54,3 +56,7 @@ class LearnedStage(Stage):
     def network(self, model: Any) -> nn.Module:
         """A fresh network."""
         raise NotImplementedError
+
+
+def _explain(error: ValidationError) -> str:
+    return ", ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())

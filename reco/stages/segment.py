@@ -45,22 +45,23 @@ class Segment(LearnedStage):
         """index: (N, 3) int32, sorted. energy: (N,) MeV."""
         batch = np.zeros((len(index), 1), np.int32)
         pyramid = build_pyramid(np.concatenate([batch, index], axis=1), self.module.levels)
-        return BackboneInput(energy_features(torch.from_numpy(energy)), pyramid)
+        features = energy_features(torch.from_numpy(energy))
+        return BackboneInput(features.to(self.context.device), pyramid)
 
 
 def decode(output: BackboneOutput) -> Semantics:
     """One event: logits to probabilities, and to the precision that is stored."""
-    scores = output.semantic.softmax(dim=1).numpy()
+    scores = output.semantic.softmax(dim=1).cpu().numpy()
     return Semantics(
         scores=Ragged.one(scores),
         semantic=Ragged.one(scores.argmax(axis=1).astype(np.int8)),
         features=_half(output.features),
         point_score=_half(output.point_score.sigmoid()),
         point_offset=_half(output.point_offset),
-        point_type=Ragged.one(output.point_type.argmax(dim=1).numpy().astype(np.int8)),
+        point_type=Ragged.one(output.point_type.argmax(dim=1).cpu().numpy().astype(np.int8)),
         affinity=_half(output.affinity.sigmoid()),
     )
 
 
 def _half(values: torch.Tensor) -> Ragged:
-    return Ragged.one(values.numpy().astype(np.float16))
+    return Ragged.one(values.cpu().numpy().astype(np.float16))

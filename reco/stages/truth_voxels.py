@@ -5,9 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import Field
 
-from reco.data.classes import SEMANTIC_PRECEDENCE
+from reco.data.classes import N_SEMANTIC, SEMANTIC_PRECEDENCE
 from reco.data.products import TruthDeposits, TruthParticles, TruthVoxels
 from reco.data.ragged import Array, Ragged
+from reco.errors import InputError
 from reco.ops.voxelize import accumulate, dominant, unpack
 from reco.stages.base import Stage, StageOptions
 from reco.stages.voxelize import check_hits, voxel_numbers
@@ -42,6 +43,8 @@ class TruthVoxelize(Stage):
         detector = self.context.detector
         position, energy = deposits.position[event], deposits.energy[event]
         check_hits(position, energy, event, table="truth_deposits")
+        _check_labels("semantic", deposits.semantic[event], N_SEMANTIC, event)
+        _check_labels("particle", deposits.particle[event], len(interaction), event)
         number, inside = voxel_numbers(detector, position)
         semantic, fragment, particle = (
             column[event][inside]
@@ -61,6 +64,18 @@ class TruthVoxelize(Stage):
             fragment=fragment[row],
             particle=owner,
             interaction=np.append(interaction, -1)[owner],
+        )
+
+
+def _check_labels(column: str, labels: Array, stop: int, event: int) -> None:
+    """Raise InputError where a label is neither -1 nor a class, or a row of truth_particles."""
+    bad = (labels < -1) | (labels >= stop)
+    if bad.any():
+        row = int(np.argmax(bad))
+        what = "classes" if column == "semantic" else f"rows of the {stop} truth_particles"
+        raise InputError(
+            f"{column} in truth_deposits must be {what}, or -1: row {row} of event {event} in this "
+            f"batch is {labels[row]} ({int(bad.sum())} such rows); correct the labels of the file"
         )
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import nn
 
 from reco.errors import ConfigError, RecoError
 
+FORMAT = "reco"
 SHIPPED = Path(__file__).parent.parent / "weights"
 
 
@@ -42,8 +44,8 @@ class Weights:
 
 
 def find(name: str) -> Path:
-    """A path, or the name of weights that ship with the package. Raises ConfigError."""
-    for path in (Path(name), SHIPPED / f"{name}.safetensors"):
+    """The name of weights that ship with the package, or a path. Raises ConfigError."""
+    for path in (SHIPPED / f"{name}.safetensors", Path(name)):
         if path.is_file():
             return path
     known = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.safetensors"))) or "none"
@@ -59,16 +61,31 @@ def read(name: str, stage: str) -> Weights:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ConfigError(f"{path}: not a safetensors file ({error})") from None
+    if metadata.get("format") != FORMAT:
+        raise ConfigError(f"{path}: not written by reco; `reco train` writes files of weights")
     if metadata.get("stage") != stage:
         raise ConfigError(f"{path}: weights of stage {metadata.get('stage')!r}, wanted {stage!r}")
-    return Weights(
-        path,
-        tensors,
-        stage,
-        json.loads(metadata["model"]),
-        json.loads(metadata["training"]),
-        hashlib.sha256(path.read_bytes()).hexdigest(),
-    )
+    model, training = (_facts(path, metadata, key) for key in ("model", "training"))
+    return Weights(path, tensors, stage, model, training, sha256_of(path))
+
+
+def _facts(path: Path, metadata: Mapping[str, str], key: str) -> dict[str, Any]:
+    try:
+        facts = json.loads(metadata[key])
+    except (KeyError, ValueError):
+        facts = None
+    if not isinstance(facts, dict):
+        raise ConfigError(f"{path}: its metadata say nothing of {key!r}; train the weights again")
+    return facts
+
+
+def sha256_of(path: Path) -> str:
+    """Of a whole file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def write(
@@ -81,15 +98,18 @@ def write(
     """Write under a temporary name and rename. Raises RecoError when the disk refuses."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
     metadata = {
-        "format": "reco",
+        "format": FORMAT,
         "stage": stage,
         "model": json.dumps(dict(model)),
         "training": json.dumps(dict(training)),
     }
-    temporary = path.with_suffix(".part")
+    temporary = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(save(tensors, metadata))
         temporary.replace(path)
     except OSError as error:
         raise RecoError(f"{path}: cannot be written ({error.strerror})") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

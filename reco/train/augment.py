@@ -33,11 +33,7 @@ class Symmetry:
 IDENTITY = Symmetry(np.arange(3), np.ones(3, np.int64), np.zeros(3, np.int64))
 
 
-def random_symmetry(rng: np.random.Generator, *, fixed_axis: int | None = None) -> Symmetry:
-    """One of the 48 symmetries of the cube and a shift; fixed_axis stays where it is."""
-    axes = rng.permutation(3)
-    if fixed_axis is not None:
-        others = rng.permutation([a for a in range(3) if a != fixed_axis])
-        axes = np.insert(others, fixed_axis, fixed_axis)
-    sign = rng.choice([-1, 1], 3)
+def random_symmetry(rng: np.random.Generator) -> Symmetry:
+    """One of the 48 symmetries of the cube and a shift."""
+    axes, sign = rng.permutation(3), rng.choice([-1, 1], 3)
     return Symmetry(axes, sign, rng.integers(-SHIFT, SHIFT + 1, 3))

@@ -141,14 +141,12 @@ def link_targets(table: Array, fragment: Array, semantic: Array) -> tuple[Array,
 
 def losses(output: BackboneOutput, targets: Targets) -> dict[str, torch.Tensor]:
     """The terms of the loss, each of order one at the start."""
-    weight = torch.tensor(CLASS_WEIGHTS)
-    semantic = F.cross_entropy(output.semantic, targets.semantic, weight, ignore_index=-1)
     near = targets.near
     score = F.binary_cross_entropy_with_logits(
-        output.point_score, near.float(), pos_weight=torch.tensor(2.0)
+        output.point_score, near.float(), pos_weight=output.point_score.new_tensor(2.0)
     )
     return {
-        "semantic": semantic,
+        "semantic": _class_loss(output.semantic, targets.semantic),
         "overlap": lovasz(output.semantic, targets.semantic),
         "point_score": score,
         "point_offset": 0.3
@@ -159,6 +157,13 @@ def losses(output: BackboneOutput, targets: Targets) -> dict[str, torch.Tensor]:
         * _mean(F.cross_entropy(output.point_type[near], targets.type[near], reduction="none")),
         "affinity": _link_loss(output.affinity, targets),
     }
+
+
+def _class_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Weighted mean over the labelled voxels; 0 where there are none."""
+    weight = logits.new_tensor(CLASS_WEIGHTS)
+    total = F.cross_entropy(logits, target, weight, ignore_index=-1, reduction="sum")
+    return total / weight[target[target >= 0]].sum().clamp_min(1e-6)
 
 
 def _mean(values: torch.Tensor) -> torch.Tensor:
@@ -178,8 +183,10 @@ def lovasz(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     known = target >= 0
     scores, target = logits[known].softmax(dim=1), target[known]
     terms = []
-    for kind in target.unique():
+    for kind in range(scores.shape[1]):
         truth = (target == kind).float()
+        if not truth.any():
+            continue
         errors, order = (truth - scores[:, kind]).abs().sort(descending=True)
         truth = truth[order]
         intersection = truth.sum() - truth.cumsum(0)
@@ -204,9 +211,16 @@ class BackboneTask:
     def loss(self, events: Sequence[int], rng: np.random.Generator) -> dict[str, torch.Tensor]:
         symmetries = [random_symmetry(rng) for _ in events]
         scales = list(np.exp(rng.normal(0, ENERGY_JITTER, len(events))))
-        chosen = [self.samples[i] for i in events]
-        batch, targets = collate(chosen, symmetries, scales, self.module.levels)
+        batch, targets = self._batch([self.samples[i] for i in events], symmetries, scales)
         return losses(self.module(batch), targets)
+
+    def _batch(
+        self, samples: Sequence[Sample], symmetries: Sequence[Symmetry], scales: Sequence[float]
+    ) -> tuple[BackboneInput, Targets]:
+        batch, targets = collate(samples, symmetries, scales, self.module.levels)
+        device = next(self.module.parameters()).device
+        moved = {name: value.to(device) for name, value in vars(targets).items()}
+        return BackboneInput(batch.features.to(device), batch.pyramid), Targets(**moved)
 
     def validate(self) -> dict[str, float]:
         confusion = np.zeros((N_SEMANTIC, N_SEMANTIC), np.int64)
@@ -216,7 +230,7 @@ class BackboneTask:
         for first in range(0, len(self.held_out), 4):
             chosen = self.held_out[first : first + 4]
             n = len(chosen)
-            batch, truth = collate(chosen, [IDENTITY] * n, [1.0] * n, self.module.levels)
+            batch, truth = self._batch(chosen, [IDENTITY] * n, [1.0] * n)
             output = self.module(batch)
             known = truth.semantic >= 0
             _count(confusion, truth.semantic[known], output.semantic[known].argmax(dim=1))
@@ -229,12 +243,12 @@ class BackboneTask:
             **_semantic_figures(confusion),
             "link_f1_cut": float(_f1(links)[0]),
             "point_f1": float(_f1(near)[1]),
-            "point_miss_voxels": float(torch.cat(miss).median()) if miss else 0.0,
+            "point_miss_voxels": float(torch.cat(miss).median()),
         }
 
 
 def _count(table: Array, truth: torch.Tensor, predicted: torch.Tensor) -> None:
-    np.add.at(table, (truth.numpy(), predicted.numpy()), 1)
+    np.add.at(table, (truth.cpu().numpy(), predicted.cpu().numpy()), 1)
 
 
 def _f1(confusion: Array) -> Array:
@@ -253,9 +267,10 @@ def _semantic_figures(confusion: Array) -> dict[str, float]:
 
 def task(stage: Segment, events: Sequence[Bundle], held_out: Sequence[Bundle]) -> BackboneTask:
     """See train.run.Recipe."""
-    detector = stage.context.detector
-    return BackboneTask(
-        stage.module,
-        [sample_of(event, detector) for event in events],
-        [sample_of(event, detector) for event in held_out],
-    )
+    return BackboneTask(stage.module, _samples(stage, events), _samples(stage, held_out))
+
+
+def _samples(stage: Segment, events: Sequence[Bundle]) -> list[Sample]:
+    # the mean and variance of a single voxel say nothing to normalize by
+    several = (event for event in events if len(event[Voxels].energy.values) > 1)
+    return [sample_of(event, stage.context.detector) for event in several]

@@ -7,15 +7,18 @@ nothing: the step number is the whole state of the sampler.
 import csv
 import math
 import os
+import pickle
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from pydantic import Field
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
@@ -26,7 +29,8 @@ from reco.errors import RecoError
 class Task(Protocol):
     """What is trained: a stage's module, its data, its loss and its figures of merit."""
 
-    module: nn.Module
+    @property
+    def module(self) -> nn.Module: ...
 
     def __len__(self) -> int:
         """Number of training events."""
@@ -48,20 +52,24 @@ class Schedule:
     steps, batch_size: updates, and events per update. learning_rate: peak, reached after
     warmup steps, then half a cosine to zero. clip: largest norm of the gradient. average: decay of
     the moving average of the weights that is validated and shipped. validate_every,
-    save_every: in steps. seed: of everything random.
+    save_every: in steps. seed: of everything random. precision: bf16-mixed is for GPUs.
     """
 
-    steps: int
-    batch_size: int = 8
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-2
-    warmup: int = 100
-    clip: float = 5.0
-    average: float = 0.998
-    validate_every: int = 500
-    save_every: int = 100
-    seed: int = 1
-    precision: str = "32-true"
+    steps: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    warmup: Annotated[int, Field(ge=0)] = 100
+    clip: Annotated[float, Field(gt=0)] = 5.0
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.998
+    validate_every: Annotated[int, Field(ge=1)] = 500
+    save_every: Annotated[int, Field(ge=1)] = 100
+    seed: Annotated[int, Field(ge=0)] = 1
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+
+STATE = {"schedule", "module", "optimizer", "average", "step", "record", "torch_rng"}
+"""What a checkpoint holds."""
 
 
 @dataclass
@@ -80,10 +88,17 @@ def train(
 
     Leaves in `folder`: last.ckpt (weights, average, optimiser, record), metrics.csv, TensorBoard
     events. processes: share of a batch each, started by torchrun; on a CPU, one per core trains
-    faster than one with many threads. On return task.module holds the averaged weights, in evaluation mode.
-    Raises RecoError when the loss is not a number, or the folder cannot be written.
+    faster than one with many threads. On return task.module holds the averaged weights, in
+    evaluation mode.
+
+    Raises RecoError when there are no events, the loss is not a number, the folder cannot be
+    written, or its checkpoint is damaged or of another training.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if len(task) == 0:
+        raise RecoError("training: not one event to learn from; give files with truth")
+    if schedule.batch_size < processes:
+        raise RecoError(f"batch_size {schedule.batch_size}: fewer than {processes} processes share")
+    _make(folder)
     fabric = Fabric(
         accelerator=device,
         devices=processes,
@@ -96,6 +111,13 @@ def train(
     run.resume()
     run.to_the_end()
     return run.record
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecoError(f"{folder}: cannot be made ({error.strerror}); -o FOLDER") from None
 
 
 class _Run:
@@ -118,18 +140,37 @@ class _Run:
     def resume(self) -> None:
         if not self.checkpoint.exists():
             return
-        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        state = self._stored()
         if state["schedule"] != asdict(self.schedule):
             raise RecoError(
                 f"{self.checkpoint}: was made with another schedule ({state['schedule']}); "
                 "repeat it, or choose another folder"
             )
-        self.task.module.load_state_dict(state["module"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.average = state["average"]
+        try:
+            self.task.module.load_state_dict(state["module"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError):
+            raise RecoError(
+                f"{self.checkpoint}: is of another network; choose another folder"
+            ) from None
+        for name, value in self.average.items():
+            value.copy_(state["average"][name])
         self.step = state["step"]
         self.record = Record(**state["record"])
         torch.set_rng_state(state["torch_rng"])
+
+    def _stored(self) -> dict[str, Any]:
+        """The checkpoint, with all that `save` puts into it."""
+        try:
+            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            if isinstance(state, dict) and state.keys() >= STATE:
+                return state
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+            pass
+        raise RecoError(
+            f"{self.checkpoint}: not a checkpoint of a training, or damaged; remove it to start "
+            "again, or choose another folder"
+        )
 
     def save(self) -> None:
         state = {
@@ -146,7 +187,8 @@ class _Run:
             torch.save(state, temporary)
             os.replace(temporary, self.checkpoint)
         except (OSError, RuntimeError) as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise RecoError(f"{self.checkpoint}: cannot be saved ({error})") from None
 
     def to_the_end(self) -> None:
@@ -178,15 +220,12 @@ class _Run:
             rng = np.random.default_rng([schedule.seed, 1, self.step, self.fabric.global_rank])
             terms = self.task.loss(mine, rng)
         total = torch.stack(list(terms.values())).sum()
-        if not torch.isfinite(total):
-            raise RecoError(
-                f"step {self.step}: the loss is {float(total)} for events {mine}; "
-                f"the last checkpoint is {self.checkpoint}. Lower the learning rate"
-            )
+        self._check("loss", total, mine)
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(total)
         self._share_gradients()
-        nn.utils.clip_grad_norm_(module.parameters(), schedule.clip)
+        norm = nn.utils.clip_grad_norm_(module.parameters(), schedule.clip)
+        self._check("norm of the gradient", norm, mine)
         self.optimizer.step()
         self._update_average()
         self.step += 1
@@ -194,15 +233,28 @@ class _Run:
         self.record.seconds += perf_counter() - began
         return {name: float(term.detach()) for name, term in terms.items()}
 
+    def _check(self, what: str, value: torch.Tensor, events: Sequence[int]) -> None:
+        """Before the weights change, so that no checkpoint ever holds what is not a number."""
+        if torch.isfinite(value):
+            return
+        kept = f"the last checkpoint, {self.checkpoint}, is whole"
+        raise RecoError(
+            f"step {self.step}: the {what} is {float(value)} for events {list(events)}; "
+            f"{kept if self.checkpoint.exists() else 'there is no checkpoint yet'}. "
+            "Lower learning_rate, or look at these events"
+        )
+
     def _share_gradients(self) -> None:
         """Mean over the processes, in one message."""
         if self.fabric.world_size == 1:
             return
-        gradients = [p.grad for p in self.task.module.parameters() if p.grad is not None]
+        gradients = [_gradient(p) for p in self.task.module.parameters() if p.requires_grad]
         flat = torch.cat([g.reshape(-1) for g in gradients])
         torch.distributed.all_reduce(flat)
         flat /= self.fabric.world_size
-        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        sizes = [g.numel() for g in gradients]
+        parts = torch.split(flat, sizes)  # type: ignore[no-untyped-call]
+        for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
 
     def _update_average(self) -> None:
@@ -220,10 +272,13 @@ class _Run:
         self.record.curve.append(row)
         for name, value in figures.items():
             board.add_scalar(name, value, self.step)
-        with (self.folder / "metrics.csv").open("w", newline="") as file:
-            table = csv.DictWriter(file, list(row))
-            table.writeheader()
-            table.writerows(self.record.curve)
+        try:
+            with (self.folder / "metrics.csv").open("w", newline="") as file:
+                table = csv.DictWriter(file, list(row))
+                table.writeheader()
+                table.writerows(self.record.curve)
+        except OSError as error:
+            raise RecoError(f"{self.folder}: cannot be written ({error.strerror})") from None
 
     def validate(self) -> dict[str, float]:
         module = self.task.module
@@ -234,6 +289,13 @@ class _Run:
             figures = self.task.validate()
         module.load_state_dict(current)
         return figures
+
+
+def _gradient(parameter: nn.Parameter) -> torch.Tensor:
+    """That of a process whose events did not ask for the parameter is zero."""
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad
 
 
 def learning_rate(schedule: Schedule, step: int) -> float:

@@ -1,19 +1,20 @@
 """`reco train`: from files with truth to a weight file, for any stage with a network."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from reco.data.bundle import Bundle
 from reco.data.product import Product
-from reco.errors import ConfigError, RecoError
-from reco.io.store import StoredProducts, Writer
+from reco.errors import ConfigError, FormatError, RecoError
 from reco.pipeline import Pipeline
 from reco.stages import weights
 from reco.stages.learned import LearnedStage
 from reco.train import backbone
+from reco.train.cache import Cache
 from reco.train.loop import Schedule, Task, train
 
 
@@ -45,28 +46,30 @@ def train_stage(
     """Train one stage of a pipeline; returns the weight file, `folder`/NAME.safetensors.
 
     files, held_out: inputs with truth, for training and for validation. What the stages above
-    make of them is kept in `folder`/cache, and made once. An interrupted run goes on from its last
-    checkpoint. Raises ConfigError for a stage without a network, RecoError where a file has no
-    truth or both sets share one.
+    make of them is kept in `folder`/cache, and made once; events that are empty or fail are left
+    out. Checkpoints and curves are in `folder`/NAME, where an interrupted run goes on from its
+    last checkpoint. Raises ConfigError for a stage without a network, RecoError where a file has
+    no truth, where its labels cannot be used, or where both sets share one.
     """
     recipe = _recipe(name)
-    shared = {p.resolve() for p in files} & {p.resolve() for p in held_out}
-    if shared:
-        raise RecoError(f"{sorted(shared)[0]}: is both for training and for validation")
+    sources = {"files": [_facts(p) for p in files], "held_out": [_facts(p) for p in held_out]}
+    _check_apart(sources)
+    torch.manual_seed(schedule.seed)
     stage = pipeline.fresh_stage(name)
     if not isinstance(stage, LearnedStage):
         raise ConfigError(f"stage {name!r} has no network to train")
-    events = list(_events(pipeline, recipe, files, folder))
-    task = recipe.task(stage, events, list(_events(pipeline, recipe, held_out, folder)))
-    record = train(task, schedule, folder, device=pipeline.device.type)
+    cache = Cache(pipeline, name, recipe.needs, folder / "cache")
+    events = [event for path in files for event in cache.events(path)]
+    validation = [event for path in held_out for event in cache.events(path)]
+    task = recipe.task(stage, events, validation)
+    record = train(task, schedule, folder / name, device=pipeline.device.type)
     path = folder / f"{name}.safetensors"
     training = {
         "events": len(events),
         "events_seen": record.events_seen,
         "seconds": round(record.seconds),
         "schedule": asdict(schedule),
-        "files": [_facts(p) for p in files],
-        "held_out": [_facts(p) for p in held_out],
+        **sources,
         "curve": record.curve,
     }
     weights.write(path, stage.module, name, stage.model.model_dump(), training)
@@ -79,33 +82,25 @@ def _recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def _events(
-    pipeline: Pipeline, recipe: Recipe, files: Sequence[Path], folder: Path
-) -> Iterator[Bundle]:
-    for path in files:
-        whole = _cached(pipeline, recipe, path, folder / "cache")
-        for event in range(len(whole)):
-            yield whole.at(event)
-
-
-def _cached(pipeline: Pipeline, recipe: Recipe, path: Path, folder: Path) -> Bundle:
-    """What the stages above make of a file, from disk if it was made with the same pipeline."""
-    key = hashlib.sha256(
-        f"{path.resolve()} {path.stat().st_mtime_ns} {pipeline.config.model_dump_json()}".encode()
-    ).hexdigest()[:16]
-    stored = folder / f"{path.stem}-{key}.h5"
-    if not stored.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with Writer(stored, {}, internal=True) as out:
-            for bundle in pipeline.products(path, recipe.needs):
-                out.write(bundle)
-    with StoredProducts(stored) as products:
-        return Bundle(tuple(products.read(0, len(products), recipe.needs)))
+def _check_apart(sources: Mapping[str, Sequence[Mapping[str, object]]]) -> None:
+    """A copy under another name is the same file."""
+    names = {facts["sha256"]: facts["name"] for facts in sources["files"]}
+    if not names or not sources["held_out"]:
+        raise RecoError("training needs files to learn from, and others to validate on")
+    for facts in sources["held_out"]:
+        if facts["sha256"] in names:
+            raise RecoError(
+                f"{facts['name']}: is both for training and for validation (as "
+                f"{names[facts['sha256']]}); hold out events that the training never sees"
+            )
 
 
 def _facts(path: Path) -> dict[str, object]:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return {"name": path.name, "bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+    try:
+        return {
+            "name": path.name,
+            "bytes": path.stat().st_size,
+            "sha256": weights.sha256_of(path),
+        }
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror})") from None

@@ -1,0 +1,113 @@
+"""What the stages above make of the events of a file, made once and kept on disk."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from reco.data.bundle import Bundle
+from reco.data.product import Product
+from reco.data.products import (
+    Header,
+    Hits,
+    TruthDeposits,
+    TruthInteractions,
+    TruthParticles,
+    VoxelLabels,
+)
+from reco.errors import FormatError, RecoError
+from reco.io.store import StoredProducts, Writer
+from reco.pipeline import Pipeline
+from reco.pipeline.planner import only_for
+from reco.pipeline.source import open_source
+from reco.stages import find, weights
+
+TRUTH: tuple[type[Product], ...] = (TruthDeposits, TruthParticles, TruthInteractions)
+
+
+@dataclass(frozen=True)
+class Cache:
+    """stage: that is trained; only stages before it are run. needs: products of an event,
+    VoxelLabels among them."""
+
+    pipeline: Pipeline
+    stage: str
+    needs: tuple[type[Product], ...]
+    folder: Path
+
+    def events(self, path: Path) -> Iterator[Bundle]:
+        """The events of a file, one by one, without those that are empty or fail.
+
+        Raises FormatError where the file has no truth, RecoError where no event can be used.
+        """
+        stored = self.folder / f"{path.stem}-{self._key(path)}.h5"
+        if not stored.exists():
+            self._make(path, stored)
+        with StoredProducts(stored) as products:
+            whole = Bundle(tuple(products.read(0, len(products), self.needs)))
+        return (whole.at(event) for event in range(len(whole)))
+
+    def _make(self, path: Path, stored: Path) -> None:
+        self._check_truth(path)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RecoError(f"{self.folder}: cannot be made ({error.strerror})") from None
+        events = labelled = 0
+        with Writer(stored, {}, internal=True) as out:
+            for bundle in self.pipeline.products(path, self.needs):
+                out.write(bundle)
+                events += len(bundle)
+                labelled += int((bundle[VoxelLabels].particle.values >= 0).sum())
+            _check_use(path, events, labelled)
+
+    def _check_truth(self, path: Path) -> None:
+        wanted = self._truth()
+        with open_source(path, self.pipeline.config.input) as source:
+            missing = [kind.__name__ for kind in wanted if kind not in source.kinds]
+        if missing:
+            raise FormatError(
+                f"{path}: has no truth to learn from ({', '.join(missing)}); train on files of "
+                "`reco simulate`, or on others of which `reco inspect` shows truth"
+            )
+
+    def _truth(self) -> list[type[Product]]:
+        """Truth that a file must hold for this stage."""
+        given = (Header, Hits, *TRUTH)
+        steps = only_for(self.pipeline.plan(given), self.needs, given).steps
+        taken = {*self.needs, *(kind for step in steps for kind in step.inputs)}
+        return [kind for kind in TRUTH if kind in taken]
+
+    def _key(self, path: Path) -> str:
+        """Of all that the products depend on: the file, the stages before and their weights."""
+        config = self.pipeline.config
+        steps = self.pipeline.plan((Header, Hits, *TRUTH), until=self.stage).steps[:-1]
+        before = {step.name for step in steps}
+        options = {key: o for key, o in config.stages.items() if find(key).name in before}
+        facts = {
+            "file": [path.resolve(), path.stat().st_mtime_ns, path.stat().st_size],
+            "needs": [kind.__name__ for kind in self.needs],
+            "detector": self.pipeline.detector,
+            "input": config.input,
+            "stages": options,
+            "weights": [
+                weights.sha256_of(weights.find(o["weights"]))
+                for o in options.values()
+                if o.get("weights") is not None
+            ],
+        }
+        return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]
+
+
+def _check_use(path: Path, events: int, labelled: int) -> None:
+    if events == 0:
+        raise RecoError(
+            f"{path}: no event can be learnt from, all are empty or fail; "
+            f"`reco run PIPELINE {path} --until labels` says why"
+        )
+    if labelled == 0:
+        raise RecoError(
+            f"{path}: no voxel of its {events} events has a label: the true deposits are not "
+            "where the hits are; check the detector and input.length_unit"
+        )
