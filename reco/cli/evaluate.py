@@ -1,12 +1,15 @@
 """`reco evaluate`."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
+from rich.console import Console
 
 from reco.cli.console import progress
+from reco.data.classes import Status
 from reco.data.product import EVENTS, Column, Product
 from reco.data.ragged import Array, Ragged
 from reco.errors import RecoError
@@ -15,6 +18,8 @@ from reco.metrics.evaluate import Evaluation
 from reco.metrics.tables import Settings, Tables
 
 EVENTS_PER_READ = 64
+WIDTH = 110
+"""Characters of a line where there is no terminal to ask."""
 
 
 def evaluate_file(path: Path, json: Path | None, baselines: bool) -> None:
@@ -31,8 +36,12 @@ def evaluate_file(path: Path, json: Path | None, baselines: bool) -> None:
         for tables in read_tables(file, n_events):
             evaluation.update(tables)
             report(evaluation.events, n_events)
+        failed = int((file[EVENTS]["status"][:] == Status.FAILED).sum())
     result = evaluation.report()
-    result.print()
+    console = Console()
+    result.print(console if console.is_terminal else Console(width=WIDTH))
+    if failed:
+        print(f"note: {failed} events failed and count in no figure", file=sys.stderr)
     if json is not None:
         _write(json, result.to_json())
 
