@@ -10,6 +10,7 @@ from torch import Tensor
 
 from reco.data.ragged import Array
 from reco.metrics.clustering import ClusterScores, cluster_scores, overlaps
+from reco.metrics.stats import mean
 from reco.nn.graph import Graph
 from reco.stages.graphs import Candidates
 
@@ -189,7 +190,7 @@ class Tally:
     def figures(self) -> dict[str, float]:
         f1 = 2 * self.pairs[1, 1] / max(self.pairs[1].sum() + self.pairs[:, 1].sum(), 1)
         means = {
-            name: float(np.nanmean([getattr(s, name) for s in self.scores] or [np.nan]))
+            name: mean(np.array([getattr(score, name) for score in self.scores]))
             for name in ("ari", "purity", "efficiency")
         }
         return {"pair_f1": float(f1), **means}
