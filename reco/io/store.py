@@ -138,6 +138,8 @@ def _extend_offsets(group: h5py.Group, counts: Array) -> None:
         group.create_dataset(
             "offsets", data=np.zeros(1, np.int64), maxshape=(None,), chunks=(4096,)
         )
+    if len(counts) == 0:
+        return
     data = group["offsets"]
     last = data[-1]
     data.resize(len(data) + len(counts), axis=0)

@@ -132,3 +132,11 @@ def test_a_column_without_width_is_left_out(tmp_path):
         out.write([Semantics.empty(1)])
     with StoredProducts(tmp_path / "a.h5") as stored:
         assert Semantics not in stored.products
+
+
+def test_a_file_without_events_still_has_its_tables(tmp_path):
+    with Writer(tmp_path / "a.h5", {}) as out:
+        out.write([header(0), Hits.empty(0)])
+    with StoredProducts(tmp_path / "a.h5") as stored:
+        assert len(stored) == 0
+        assert Hits in stored.products
