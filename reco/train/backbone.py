@@ -222,6 +222,9 @@ class BackboneTask:
         moved = {name: value.to(device) for name, value in vars(targets).items()}
         return BackboneInput(batch.features.to(device), batch.pyramid), Targets(**moved)
 
+    def finish(self) -> dict[str, float]:
+        return {}
+
     def validate(self) -> dict[str, float]:
         confusion = np.zeros((N_SEMANTIC, N_SEMANTIC), np.int64)
         links = np.zeros((2, 2), np.int64)

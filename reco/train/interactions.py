@@ -36,6 +36,18 @@ from reco.train.graphs import (
 )
 from reco.train.particles import STANDARDISED_ON
 
+NEEDS = (
+    Voxels,
+    Semantics,
+    Points,
+    Fragments,
+    Particles,
+    Kinematics,
+    VoxelLabels,
+    TruthParticles,
+)
+"""Products of an event that the network learns from."""
+
 SECONDARY = 0.3
 """Weight of a particle that does not come from the vertex, beside one that does."""
 
@@ -96,6 +108,9 @@ class InteractionsTask:
             "pid": 0.5 * kind_loss(output.nodes[:, 1:], batch, self.balance),
         }
 
+    def finish(self) -> dict[str, float]:
+        return {}
+
     def validate(self) -> dict[str, float]:
         tally = Tally.empty()
         pid = np.zeros((N_PID, N_PID), np.int64)
@@ -117,3 +132,14 @@ class InteractionsTask:
             "primary_accuracy": float(np.trace(primary) / max(primary.sum(), 1)),
             "primary_recall": recall_mean(primary),
         }
+
+
+def task(
+    stage: MakeInteractions, events: Sequence[Bundle], held_out: Sequence[Bundle]
+) -> InteractionsTask:
+    """See train.run.Recipe."""
+    samples, validation = (
+        [sample for event in chosen for sample in interaction_samples(stage, event)]
+        for chosen in (events, held_out)
+    )
+    return InteractionsTask(stage, samples, validation)

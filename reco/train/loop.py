@@ -44,6 +44,10 @@ class Task(Protocol):
         """Figures of merit on the validation events; the module is in evaluation mode."""
         ...
 
+    def finish(self) -> dict[str, float]:
+        """What is fitted once, after training, with the averaged weights in the module."""
+        ...
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -79,6 +83,7 @@ class Record:
     events_seen: int = 0
     seconds: float = 0.0
     curve: list[dict[str, float]] = field(default_factory=list)
+    fitted: dict[str, float] = field(default_factory=dict)
 
 
 def train(
@@ -110,6 +115,8 @@ def train(
     run = _Run(task, schedule, folder, fabric)
     run.resume()
     run.to_the_end()
+    with torch.inference_mode():
+        run.record.fitted = task.finish()
     return run.record
 
 

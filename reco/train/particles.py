@@ -28,6 +28,9 @@ from reco.train.graphs import (
     whole,
 )
 
+NEEDS = (Voxels, Semantics, Points, Fragments, VoxelLabels, TruthParticles)
+"""Products of an event that the network learns from."""
+
 SHOWERS = (Semantic.SHOWER, Semantic.MICHEL, Semantic.DELTA)
 """Classes of particles that one of the fragments starts."""
 STANDARDISED_ON = 500
@@ -100,6 +103,9 @@ class ParticlesTask:
             "semantic": 0.2 * kind_loss(output.nodes[:, 1:], batch, self.balance),
         }
 
+    def finish(self) -> dict[str, float]:
+        return {}
+
     def validate(self) -> dict[str, float]:
         tally = Tally.empty()
         confusion = np.zeros((N_SEMANTIC, N_SEMANTIC), np.int64)
@@ -127,3 +133,14 @@ def starts_found(score: Array, flag: Array, truth: Array) -> list[bool]:
         if len(rows) > 1:
             right.append(bool(flag[rows[np.argmax(score[rows])]] == 1))
     return right
+
+
+def task(
+    stage: MakeParticles, events: Sequence[Bundle], held_out: Sequence[Bundle]
+) -> ParticlesTask:
+    """See train.run.Recipe."""
+    samples, validation = (
+        [sample for event in chosen for sample in particle_samples(stage, event)]
+        for chosen in (events, held_out)
+    )
+    return ParticlesTask(stage, samples, validation)

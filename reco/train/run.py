@@ -13,7 +13,7 @@ from reco.errors import ConfigError, FormatError, RecoError
 from reco.pipeline import Pipeline
 from reco.stages import weights
 from reco.stages.learned import LearnedStage
-from reco.train import backbone
+from reco.train import backbone, estimates, interactions, particles
 from reco.train.cache import Cache
 from reco.train.loop import Schedule, Task, train
 
@@ -31,6 +31,9 @@ class Recipe:
 
 RECIPES: Mapping[str, Recipe] = {
     "segment": Recipe(backbone.NEEDS, backbone.task),
+    "particles": Recipe(particles.NEEDS, particles.task),
+    "interactions": Recipe(interactions.NEEDS, interactions.task),
+    "estimates": Recipe(estimates.NEEDS, estimates.task),
 }
 """By name of the stage."""
 
@@ -71,6 +74,7 @@ def train_stage(
         "schedule": asdict(schedule),
         **sources,
         "curve": record.curve,
+        "fitted": record.fitted,
     }
     weights.write(path, stage.module, name, stage.model.model_dump(), training)
     return path
