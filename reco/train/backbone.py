@@ -184,7 +184,7 @@ def lovasz(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     scores, target = logits[known].softmax(dim=1), target[known]
     terms = []
     for kind in range(scores.shape[1]):
-        truth = (target == kind).float()
+        truth = (target == kind).to(scores.dtype)
         if not truth.any():
             continue
         errors, order = (truth - scores[:, kind]).abs().sort(descending=True)

@@ -7,7 +7,6 @@ nothing: the step number is the whole state of the sampler.
 import csv
 import math
 import os
-import pickle
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -168,12 +167,12 @@ class _Run:
 
     def _stored(self) -> dict[str, Any]:
         """The checkpoint, with all that `save` puts into it."""
-        try:
+        state: Any = None
+        # a damaged file raises whatever its first wrong byte leads to
+        with suppress(Exception):
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            if isinstance(state, dict) and state.keys() >= STATE:
-                return state
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
-            pass
+        if isinstance(state, dict) and state.keys() >= STATE:
+            return state
         raise RecoError(
             f"{self.checkpoint}: not a checkpoint of a training, or damaged; remove it to start "
             "again, or choose another folder"
