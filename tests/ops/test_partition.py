@@ -81,5 +81,5 @@ def test_votes_rise_with_score_and_size_and_are_bounded():
     vote = log_odds(np.array([0.0, 0.5, 1.0]), one, one)
     np.testing.assert_allclose(vote, [-5, 0, 5])
     assert log_odds(np.array([0.9]), np.array([100]), np.array([4]))[0] == pytest.approx(
-        2 * np.log(9)
+        4 * np.log(9)
     )
