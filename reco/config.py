@@ -240,6 +240,8 @@ def _short(value: object) -> str:
 
 
 def threads(config: RunConfig) -> int:
-    """Number of CPU threads to use."""
+    """Number of CPU threads to use: as configured, else as OMP_NUM_THREADS (what batch systems and
+    torchrun set), else all cores."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return config.threads or available or 1
+    return config.threads or (int(given) if given.isdigit() else 0) or available or 1

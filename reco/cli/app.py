@@ -151,10 +151,15 @@ def train(
     ] = [],  # noqa: B006
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; 0: all cores.")] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Share each batch: one per GPU, or one per core of a CPU.")
+    ] = 1,
 ) -> None:
     """Train a stage; goes on where an interrupted training stopped."""
-    from reco.cli.train import train_files
+    from reco.cli.train import in_processes, train_files
 
+    if processes > 1 and in_processes(processes):
+        return
     overrides = overrides + _settings(device=device, threads=threads)
     train_files(pipeline, stage, files, held_out, folder, overrides, schedule)
 

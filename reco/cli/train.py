@@ -1,10 +1,30 @@
 """`reco train`."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from reco import config as configuration
 from reco.cli.files import expand
+
+
+def in_processes(n: int) -> bool:
+    """Repeat this command in n processes of torchrun, unless this is one of them.
+
+    Raises SystemExit with the exit code of the training where it is not 0.
+    """
+    if "LOCAL_RANK" in os.environ:
+        return False
+    threads = str(max(1, (os.cpu_count() or 1) // n))
+    limits = {"OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads}
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*torchrun, f"--nproc-per-node={n}", "-m", "reco.cli", *sys.argv[1:]]
+    done = subprocess.run(command, env={**os.environ, **limits}, check=False)
+    if done.returncode:
+        raise SystemExit(1)
+    return True
 
 
 def train_files(
@@ -29,4 +49,5 @@ def train_files(
     chosen = configuration.validate(Schedule, settings, "--schedule")
     pipe = Pipeline(config, str(configuration.find(pipeline)))
     path = train_stage(pipe, stage, training, validation, chosen, folder)
-    print(f"weights written to {path}; to use them: --set stages.{stage}.weights={path}")
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(f"weights written to {path}; to use them: --set stages.{stage}.weights={path}")

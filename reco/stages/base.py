@@ -29,7 +29,7 @@ class Context:
     device: torch.device
 
 
-class Stage(ABC):  # noqa: B024  (subclasses differ in the signature of __call__)
+class Stage(ABC):
     """Base of all stages. Subclasses define `name`, `Options` and an annotated `__call__`.
 
     optional: left out, silently, where its inputs do not exist (truth in a file of real data).

@@ -1,5 +1,6 @@
 """`reco train`: from files with truth to a weight file, for any stage with a network."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -65,7 +66,9 @@ def train_stage(
     events = [event for path in files for event in cache.events(path)]
     validation = [event for path in held_out for event in cache.events(path)]
     task = recipe.task(stage, events, validation)
-    record = train(task, schedule, folder / name, device=pipeline.device.type)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # set by torchrun
+    device = pipeline.device.type
+    record = train(task, schedule, folder / name, device=device, processes=processes)
     path = folder / f"{name}.safetensors"
     training = {
         "events": len(events),
@@ -76,7 +79,8 @@ def train_stage(
         "curve": record.curve,
         "fitted": record.fitted,
     }
-    weights.write(path, stage.module, name, stage.model.model_dump(), training)
+    if int(os.environ.get("RANK", "0")) == 0:
+        weights.write(path, stage.module, name, stage.model.model_dump(), training)
     return path
 
 
