@@ -174,7 +174,7 @@ def test_truth_that_lies_elsewhere(files, tmp_path):
 
 
 def test_a_bad_event_is_left_out(files, tmp_path):
-    train, held = files
+    _, held = files
     mixed = tmp_path / "mixed.h5"
     with Writer(mixed, {}) as out:
         out.write(products(0))
