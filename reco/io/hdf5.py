@@ -9,7 +9,7 @@ import numpy as np
 
 from reco.data.ragged import Array
 from reco.errors import FormatError
-from reco.io.base import CORRUPT, guard
+from reco.io.base import CORRUPT, EventReader, guard
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 BLOCK = 1 << 20
@@ -32,6 +32,17 @@ def check_length(path: str, dataset: Any) -> None:
             f"{path}: dataset {dataset.name!r} claims {dataset.shape} rows, far more than the "
             f"file holds; {CORRUPT}"
         )
+
+
+class Hdf5Reader(EventReader):
+    """An EventReader over an open h5py.File, which it closes."""
+
+    def __init__(self, file: Any, path: str) -> None:
+        super().__init__(path)
+        self.file = file
+
+    def close(self) -> None:
+        self.file.close()
 
 
 class Table:

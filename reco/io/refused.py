@@ -44,7 +44,6 @@ _KNOWN: tuple[tuple[str, Recognise, str], ...] = (
     ("SPINE", _is_spine, f"output of a reconstruction; {_NOT_YET}"),
     ("ndlar_flow", _has("charge/events/data"), _NOT_YET),
     ("larcv3", _has("Data", "Events/event_id"), _NOT_YET),
-    ("PILArNet-M", _has("point", "cluster"), _NOT_YET),
     ("numl", _has("spacepoint_table", "event_table"), _NOT_YET),
     (
         "MicroBooNE OpenSamples",
