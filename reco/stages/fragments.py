@@ -13,7 +13,7 @@ from reco.stages.base import Stage, StageOptions
 class FragmentsOptions(StageOptions):
     """min_affinity: of two neighbours of one class that are joined; 0 joins all that touch."""
 
-    min_affinity: float = 0.5
+    min_affinity: float = 0.7
 
 
 class FindFragments(Stage):

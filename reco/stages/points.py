@@ -13,9 +13,9 @@ class PointsOptions(StageOptions):
     """min_score: of a voxel that proposes. radius: proposals within so many voxels of a better
     one are the same point. min_votes: fewest proposals that make a point."""
 
-    min_score: float = 0.5
-    radius: float = 2.5
-    min_votes: int = 1
+    min_score: float = 0.7
+    radius: float = 3.5
+    min_votes: int = 2
 
 
 class FindPoints(Stage):
