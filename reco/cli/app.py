@@ -178,3 +178,36 @@ def evaluate(
     from reco.cli.evaluate import evaluate_file
 
     evaluate_file(output, json, baselines)
+
+
+@app.command()
+def view(
+    file: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Written by `reco run`.")],
+    event: Annotated[int, typer.Option(min=0, help="Position in the file, from 0.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="HTML", help="[OUTPUT_eventN.html]"),
+    ] = None,
+    browse: Annotated[
+        bool, typer.Option("--browse", help="Serve all events to a browser on this machine.")
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of --browse; 0: any that is free.")
+    ] = 8080,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a page.")] = False,
+) -> None:
+    """Show an event in 3D: a page that needs nothing else (needs `pip install reco[view]`)."""
+    from reco.cli.view import browse_file, view_event
+
+    if browse:
+        browse_file(file, port, event)
+    else:
+        typer.echo(f"written to {view_event(file, event, output, overwrite)}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine offers, and how to get the rest. Exit code 1: something is broken."""
+    from reco.cli.doctor import examine
+
+    raise typer.Exit(examine())

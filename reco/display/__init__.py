@@ -1,0 +1,1 @@
+"""Pictures of single events: what there is to see (`scene`), and pages that show it (`page`)."""
