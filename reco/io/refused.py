@@ -16,11 +16,6 @@ def _has(*names: str) -> Recognise:
     return lambda file, branches: all(name in file for name in names)
 
 
-def _is_spine(file: Any, branches: Branches) -> bool:
-    info = file.get("info")
-    return info is not None and info.attrs.get("format") == "spine_hdf5"
-
-
 def _is_larpix_reco(file: Any, branches: Branches) -> bool:
     events = file.get("events")
     names = events.dtype.names if isinstance(events, h5py.Dataset) else None
@@ -41,7 +36,6 @@ def _refuse(name: str, reason: str) -> Open:
 _NOT_YET = "this version of reco does not read it; convert its hits to flat HDF5 (docs/formats.md)"
 
 _KNOWN: tuple[tuple[str, Recognise, str], ...] = (
-    ("SPINE", _is_spine, f"output of a reconstruction; {_NOT_YET}"),
     ("ndlar_flow", _has("charge/events/data"), _NOT_YET),
     ("larcv3", _has("Data", "Events/event_id"), _NOT_YET),
     ("numl", _has("spacepoint_table", "event_table"), _NOT_YET),
