@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
+
 from reco.data.bundle import Bundle
 from reco.data.product import Product
 from reco.data.products import (
@@ -16,8 +18,8 @@ from reco.data.products import (
     TruthParticles,
     VoxelLabels,
 )
-from reco.errors import FormatError, RecoError
-from reco.io.store import StoredProducts, Writer
+from reco.errors import ConfigError, FormatError, RecoError
+from reco.io.store import StoredProducts, Writer, is_product_file
 from reco.pipeline import Pipeline
 from reco.pipeline.planner import only_for
 from reco.pipeline.source import open_source
@@ -55,29 +57,25 @@ class Cache:
         except OSError as error:
             raise RecoError(f"{self.folder}: cannot be made ({error.strerror})") from None
         events = labelled = 0
+        products = self.pipeline.products(path, self.needs, stored=_is_output(path))
         with Writer(stored, {}, internal=True) as out:
-            for bundle in self.pipeline.products(path, self.needs):
+            for bundle in products:
                 out.write(bundle)
                 events += len(bundle)
                 labelled += int((bundle[VoxelLabels].particle.values >= 0).sum())
             _check_use(path, events, labelled)
 
     def _check_truth(self, path: Path) -> None:
-        wanted = self._truth()
-        with open_source(path, self.pipeline.config.input) as source:
-            missing = [kind.__name__ for kind in wanted if kind not in source.kinds]
-        if missing:
+        with open_source(path, self.pipeline.config.input, stored=_is_output(path)) as source:
+            given = source.kinds
+        try:
+            only_for(self.pipeline.plan(given), self.needs, given)
+        except ConfigError as error:
+            missing = ", ".join(kind.__name__ for kind in TRUTH if kind not in given)
             raise FormatError(
-                f"{path}: has no truth to learn from ({', '.join(missing)}); train on files of "
+                f"{path}: has no truth to learn from ({missing}); train on files of "
                 "`reco simulate`, or on others of which `reco inspect` shows truth"
-            )
-
-    def _truth(self) -> list[type[Product]]:
-        """Truth that a file must hold for this stage."""
-        given = (Header, Hits, *TRUTH)
-        steps = only_for(self.pipeline.plan(given), self.needs, given).steps
-        taken = {*self.needs, *(kind for step in steps for kind in step.inputs)}
-        return [kind for kind in TRUTH if kind in taken]
+            ) from error
 
     def _key(self, path: Path) -> str:
         """Of all that the products depend on: the file, the stages before and their weights."""
@@ -98,6 +96,14 @@ class Cache:
             ],
         }
         return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]
+
+
+def _is_output(path: Path) -> bool:
+    """Whether it was written by `reco run --until`, and holds products instead of hits."""
+    if not h5py.is_hdf5(path):
+        return False
+    with h5py.File(path, "r") as file:
+        return is_product_file(file) and "hits" not in file
 
 
 def _check_use(path: Path, events: int, labelled: int) -> None:
