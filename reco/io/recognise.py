@@ -8,7 +8,18 @@ from typing import Any
 import h5py
 
 from reco.errors import FormatError
-from reco.io import edepsim, flat_hdf5, flat_root, larcv2, larndsim, pilarnet, refused, spine
+from reco.io import (
+    edepsim,
+    flat_hdf5,
+    flat_root,
+    larcv2,
+    larcv3,
+    larndsim,
+    ndlar_flow,
+    pilarnet,
+    refused,
+    spine,
+)
 from reco.io.base import Reader, guard
 from reco.io.branches import Branches
 from reco.io.hdf5 import MAGIC as HDF5_MAGIC
@@ -36,6 +47,8 @@ HDF5_FORMATS = (
     Format("reco", lambda f, b: is_product_file(f), NativeReader),
     Format("PILArNet-M", lambda f, b: pilarnet.recognise(f), pilarnet.PilarnetReader),
     Format("SPINE", lambda f, b: spine.recognise(f), spine.SpineReader),
+    Format("ndlar_flow", lambda f, b: ndlar_flow.recognise(f), ndlar_flow.NdlarFlowReader),
+    Format("larcv3", lambda f, b: larcv3.recognise(f), larcv3.Larcv3Reader),
     *(Format(name, is_it, refuse) for name, is_it, refuse in refused.HDF5_FORMATS),
     Format("larnd-sim segments", lambda f, b: larndsim.recognise(f), larndsim.LarndSimReader),
     Format("flat HDF5", flat_hdf5.recognise, flat_hdf5.FlatHdf5Reader),

@@ -36,8 +36,6 @@ def _refuse(name: str, reason: str) -> Open:
 _NOT_YET = "this version of reco does not read it; convert its hits to flat HDF5 (docs/formats.md)"
 
 _KNOWN: tuple[tuple[str, Recognise, str], ...] = (
-    ("ndlar_flow", _has("charge/events/data"), _NOT_YET),
-    ("larcv3", _has("Data", "Events/event_id"), _NOT_YET),
     ("numl", _has("spacepoint_table", "event_table"), _NOT_YET),
     (
         "MicroBooNE OpenSamples",
