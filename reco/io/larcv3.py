@@ -191,7 +191,7 @@ def _particles(group: Any, event: int, energy: float) -> LarcvParticles:
     above = rows_of(track, parent_track)
     parent = np.where((above >= 0) & (parent_track != track), ids[above], -1)
     primary = (parent_track == track) | (parent_track == 0)
-    if "process" in rows.dtype.names:
+    if "process" in (rows.dtype.names or ()):
         said = np.array([bytes(text).split(b"\0")[0].lower() for text in rows["process"]])
         primary = said == b"primary" if len(said) else primary
     momentum = np.stack([rows[f"p{axis}"] for axis in "xyz"], axis=1).astype(np.float64)

@@ -53,9 +53,9 @@ class NdlarFlowReader(Hdf5Reader):
 
     def describe(self) -> Description:
         used = {"x": "x", "y": "y", "z": "z", "t": "t_drift", "value": self.value}
-        notes = ("hits of negative charge, below the pedestal, are left out",)
+        notes = ["hits of negative charge, below the pedestal, are left out"]
         if "mc_truth" in self.file:
-            notes += ("the truth under mc_truth is not read",)
+            notes.append("the truth under mc_truth is not read")
         return Description(
             format="ndlar_flow HDF5",
             path=self.path,
@@ -63,7 +63,7 @@ class NdlarFlowReader(Hdf5Reader):
             quantity=self.quantity,
             truth=(),
             branches=tuple((role, f"/{self.name}/data: {name}") for role, name in used.items()),
-            notes=notes,
+            notes=tuple(notes),
         )
 
     def events(self, start: int, stop: int) -> list[tuple[Product, ...]]:

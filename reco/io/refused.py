@@ -1,4 +1,4 @@
-"""Formats that are known and not read, each with the reason a user is told."""
+"""Files that are known and hold no hits in space, each with the reason a user is told."""
 
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -33,10 +33,7 @@ def _refuse(name: str, reason: str) -> Open:
     return refuse
 
 
-_NOT_YET = "this version of reco does not read it; convert its hits to flat HDF5 (docs/formats.md)"
-
 _KNOWN: tuple[tuple[str, Recognise, str], ...] = (
-    ("numl", _has("spacepoint_table", "event_table"), _NOT_YET),
     (
         "MicroBooNE OpenSamples",
         _has("hit_table", "event_table"),
@@ -55,7 +52,6 @@ _KNOWN: tuple[tuple[str, Recognise, str], ...] = (
         "packets name channels, their positions need the pixel map of the detector; run "
         "ndlar_flow on it, or keep the 'segments' of the simulation",
     ),
-    ("JAXTPC", _has("pstep", "particle"), _NOT_YET),
 )
 
 HDF5_FORMATS: tuple[tuple[str, Recognise, Open], ...] = tuple(

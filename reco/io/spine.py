@@ -227,5 +227,5 @@ def _first_finite(
     out = np.full((len(rows), 3), np.nan) if last is None else last
     for name in reversed(names):
         found = objects.vectors(name)[rows]
-        out = np.where(np.isfinite(found).all(axis=1)[:, None], found, out)
+        out = np.where(np.isfinite(found).all(axis=1, keepdims=True), found, out)
     return out
