@@ -20,8 +20,10 @@ class ReferenceConv(torch.autograd.Function):
         ctx.save_for_backward(features, weight)
         ctx.kernel_map = kernel_map
         out = features.new_zeros(kernel_map.outputs, weight.shape[2])
-        for k, (sources, targets) in enumerate(_pairs(kernel_map, features.device)):
-            out.index_add_(0, targets, features[sources] @ weight[k])
+        # a lower precision would be that of the products alone: sums are kept in that of features
+        with torch.autocast(features.device.type, enabled=False):
+            for k, (sources, targets) in enumerate(_pairs(kernel_map, features.device)):
+                out.index_add_(0, targets, features[sources] @ weight[k])
         return out
 
     @staticmethod

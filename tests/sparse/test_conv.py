@@ -173,3 +173,17 @@ def test_refuses_an_unknown_backend_and_a_wrong_dtype():
         conv(x, w, m, "gpu")
     with pytest.raises(InputError, match=r"torch\.float64 on cpu"):
         conv(x.double(), w.double(), m, "cpu")
+
+
+def test_the_reference_keeps_its_precision_in_mixed_training():
+    """As on a GPU with precision bf16-mixed."""
+    voxels = walk(3, 40)
+    kernel_map = submanifold_map(voxels)
+    x = torch.randn(len(voxels), 4, requires_grad=True)
+    weight = torch.randn(27, 4, 6, requires_grad=True)
+    wanted = conv(x, weight, kernel_map, backend="reference")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = conv(x, weight, kernel_map, backend="reference")
+    assert torch.equal(got, wanted)
+    got.sum().backward()
+    assert x.grad.dtype == weight.grad.dtype == torch.float32
