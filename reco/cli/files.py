@@ -5,6 +5,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from reco.errors import FormatError, RecoError
+from reco.io.remote import is_url
+
+
+def inputs(names: Iterable[str]) -> list[str | Path]:
+    """Files, globs and URLs -> files and URLs, in order; see `expand`."""
+    return [path for name in names for path in ([name] if is_url(name) else _expand(name))]
 
 
 def expand(names: Iterable[str]) -> list[Path]:

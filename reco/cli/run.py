@@ -11,7 +11,7 @@ from rich.table import Table
 
 from reco import config as configuration
 from reco.cli.console import fail, progress
-from reco.cli.files import expand
+from reco.cli.files import inputs
 from reco.errors import RecoError
 
 if TYPE_CHECKING:
@@ -46,14 +46,14 @@ def run_all(pipeline: str, overrides: Sequence[str], request: Request) -> int:
     return max(codes)
 
 
-def outputs_of(request: Request) -> list[tuple[Path, Path]]:
+def outputs_of(request: Request) -> list[tuple[str | Path, Path]]:
     """(input, output) of every file. Raises RecoError when they do not make sense."""
     if request.stored is not None:
         if request.inputs:
             raise RecoError("give INPUT or --from FILE, not both")
-        paths = [request.stored]
+        paths: list[str | Path] = [request.stored]
     else:
-        paths = expand(request.inputs)
+        paths = inputs(request.inputs)
     if not paths:
         raise RecoError("give at least one INPUT, or --from FILE")
     folder = request.output
@@ -64,7 +64,7 @@ def outputs_of(request: Request) -> list[tuple[Path, Path]]:
     return _into(folder, paths)
 
 
-def _into(folder: Path, paths: Sequence[Path]) -> list[tuple[Path, Path]]:
+def _into(folder: Path, paths: Sequence[str | Path]) -> list[tuple[str | Path, Path]]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -75,12 +75,12 @@ def _into(folder: Path, paths: Sequence[Path]) -> list[tuple[Path, Path]]:
     return jobs
 
 
-def _default(path: Path) -> Path:
-    return Path(f"{path.stem}_reco.h5")
+def _default(path: str | Path) -> Path:
+    return Path(f"{Path(path).stem}_reco.h5")
 
 
-def _run_one(pipe: "Pipeline", path: Path, output: Path, request: Request) -> int:
-    with progress(path.name) as report:
+def _run_one(pipe: "Pipeline", path: str | Path, output: Path, request: Request) -> int:
+    with progress(Path(path).name) as report:
         summary = pipe.process(
             path,
             output,

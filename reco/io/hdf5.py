@@ -18,9 +18,11 @@ MAX_COMPRESSION = 20_000
 """Bytes of data per byte of file beyond which a length cannot be true."""
 
 
-def open_hdf5(path: str) -> Any:
-    """An open h5py.File. Raises FormatError when the file cannot be opened."""
+def open_hdf5(path: str, remote: Any = None) -> Any:
+    """An open h5py.File, of the path or of an open binary file; FormatError when it is none."""
     with guard(path, "HDF5 file"):
+        if remote is not None:
+            return h5py.File(remote, "r")
         return h5py.File(path, "r", locking=False)
 
 

@@ -22,8 +22,7 @@ TRUTH: tuple[type[Product], ...] = (TruthDeposits, TruthParticles, TruthInteract
 class NativeReader(EventReader):
     def __init__(self, file: Any, path: str, branches: Branches) -> None:
         super().__init__(path)
-        file.close()
-        self.store = StoredProducts(path)
+        self.store = StoredProducts(path, handle=file)
         if Hits not in self.store.products:
             raise FormatError(
                 f"{path}: a file of reco without hits; to go on from its products use --from"

@@ -27,6 +27,8 @@ from reco.io.branches import Branches
 from reco.io.hdf5 import MAGIC as HDF5_MAGIC
 from reco.io.hdf5 import open_hdf5
 from reco.io.native import NativeReader
+from reco.io.plugins import open_by_plugin, plugin_names
+from reco.io.remote import is_url, open_url
 from reco.io.root import MAGIC as ROOT_MAGIC
 from reco.io.root import RootFile
 from reco.io.store import is_product_file
@@ -66,7 +68,7 @@ ROOT_FORMATS = (
 
 
 def open_input(path: str | Path, branches: Branches | None = None) -> Reader:
-    """The reader for a file, whatever the file is called.
+    """The reader for a file or URL, whatever it is called.
 
     branches: names and units, where they are not the format's own. Raises FormatError for a file
     that does not exist, is of no known format, or is known and cannot be used; the message says
@@ -74,22 +76,32 @@ def open_input(path: str | Path, branches: Branches | None = None) -> Reader:
     """
     path = str(path)
     branches = branches or Branches()
-    head = _first_bytes(path)
-    if head.startswith(HDF5_MAGIC) or h5py.is_hdf5(path):
-        return _open(open_hdf5(path), HDF5_FORMATS, path, branches)
+    remote = open_url(path) if is_url(path) else None
+    head = _first_bytes(path, remote)
+    foreign = open_by_plugin(path, head, branches)
+    if foreign is not None:
+        return foreign
+    if head.startswith(HDF5_MAGIC) or (remote is None and h5py.is_hdf5(path)):
+        return _open(open_hdf5(path, remote), HDF5_FORMATS, path, branches)
     if head.startswith(ROOT_MAGIC):
-        return _open(RootFile(path), ROOT_FORMATS, path, branches)
+        return _open(RootFile(path, remote), ROOT_FORMATS, path, branches)
     raise FormatError(
         f"{path}: neither ROOT nor HDF5 (it starts with {head[:16]!r}); {known_formats()}"
     )
 
 
 def known_formats() -> str:
-    names = [f.name for f in (*ROOT_FORMATS, *HDF5_FORMATS) if f.open is not None]
-    return f"formats that can be read: {', '.join(names)}"
+    refusals = {name for name, _, _ in refused.HDF5_FORMATS}
+    names = [f.name for f in (*ROOT_FORMATS, *HDF5_FORMATS) if f.name not in refusals]
+    return f"formats that can be read: {', '.join((*names, *plugin_names()))}"
 
 
-def _first_bytes(path: str) -> bytes:
+def _first_bytes(path: str, remote: Any) -> bytes:
+    if remote is not None:
+        with guard(path, "first bytes"):
+            head = bytes(remote.read(512))
+            remote.seek(0)
+            return head
     try:
         with open(path, "rb") as file:
             return file.read(512)

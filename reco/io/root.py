@@ -21,10 +21,11 @@ TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
 class RootFile:
     """An open ROOT file. Nothing is read but its keys until a tree is asked for."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, remote: Any = None) -> None:
         self.path = path
+        source = Path(path) if remote is None else remote
         with guard(path, "ROOT file"):
-            self.file: Any = uproot.open(Path(path), object_cache=None, array_cache=None)
+            self.file: Any = uproot.open(source, object_cache=None, array_cache=None)
             kinds = self.file.classnames(recursive=True, cycle=False)
         self.trees = [name for name, kind in kinds.items() if kind in TREES]
         self.kinds: dict[str, str] = kinds

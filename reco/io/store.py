@@ -154,14 +154,17 @@ class StoredProducts:
     """Random access to the products of a native file.
 
     partial: also give products whose internal columns were not written, with zeros in their place:
-    enough to look at and to evaluate, not to go on from. Raises FormatError when the file is not
-    native, truncated, or of a newer version.
+    enough to look at and to evaluate, not to go on from. handle: the file, where it is open
+    already (a URL). Raises FormatError when the file is not native, truncated, or of a newer
+    version.
     """
 
-    def __init__(self, path: str | Path, *, partial: bool = False) -> None:
-        self.path = Path(path)
+    def __init__(
+        self, path: str | Path, *, partial: bool = False, handle: h5py.File | None = None
+    ) -> None:
+        self.path = path
         self._partial = partial
-        self._file = _open(self.path)
+        self._file = _open(Path(path)) if handle is None else handle
         if not is_product_file(self._file):
             raise FormatError(f"{self.path}: not a file written by reco")
         version = int(self._file.attrs["version"])

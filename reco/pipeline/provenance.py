@@ -14,6 +14,7 @@ from typing import Any
 import reco
 from reco.config import PipelineConfig
 from reco.detector import Detector
+from reco.io.remote import is_url
 from reco.pipeline.source import Source
 from reco.stages.base import Stage
 
@@ -80,8 +81,11 @@ def commit() -> str | None:
     return answer.stdout.strip()
 
 
-def fingerprint(path: Path) -> dict[str, Any]:
-    """Path, size in bytes, SHA-256 of a file, and what of the file was hashed."""
+def fingerprint(path: str | Path) -> dict[str, Any]:
+    """Path, size in bytes, SHA-256 of a file, and what of it was hashed (of a URL nothing)."""
+    if is_url(path):
+        return {"path": str(path), "size": None, "sha256": None, "hashed": "nothing"}
+    path = Path(path)
     size = path.stat().st_size
     whole = size <= WHOLE
     digest = hashlib.sha256()

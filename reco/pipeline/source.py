@@ -22,7 +22,7 @@ class Source(Protocol):
     it says so itself.
     """
 
-    path: Path
+    path: str | Path
     kinds: tuple[type[Product], ...]
     format: str
     provenance: Mapping[str, Any]
@@ -62,7 +62,7 @@ class _Closing:
 class FileSource(_Closing):
     """Events of a file of any format that `reco.io` recognises."""
 
-    def __init__(self, path: Path, branches: Branches) -> None:
+    def __init__(self, path: str | Path, branches: Branches) -> None:
         self.path = path
         self._reader = open_input(path, branches)
         description = self._reader.describe()
@@ -87,7 +87,7 @@ class StoredSource(_Closing):
     """Events of a native file: all the products that it holds."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path: str | Path = path
         self._stored = StoredProducts(path)
         self.kinds = self._stored.products
         self.format = "reco"
@@ -111,4 +111,4 @@ def open_source(path: str | Path, branches: Branches, *, stored: bool = False) -
 
     stored: go on from the products of a native file, all of them, and refuse any other file.
     """
-    return StoredSource(Path(path)) if stored else FileSource(Path(path), branches)
+    return StoredSource(Path(path)) if stored else FileSource(path, branches)

@@ -1,0 +1,145 @@
+"""Files over HTTP, from a server on this machine that serves parts of files."""
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reco.cli.files import inputs
+from reco.data.products import Header, Hits
+from reco.errors import FormatError
+from reco.io.recognise import open_input
+from reco.io.remote import is_url, open_url
+from reco.io.store import Writer
+from tests.io.files import COUNTS, jagged, same, write_groups, write_tree
+
+pytest.importorskip("fsspec")
+pytest.importorskip("aiohttp")
+
+
+class Whole(SimpleHTTPRequestHandler):
+    """Serves whole files, whatever is asked for."""
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+class Parts(Whole):
+    """Serves `Range: bytes=first-last` as well."""
+
+    def do_GET(self) -> None:
+        path, asked = Path(self.translate_path(self.path)), self.headers.get("Range")
+        if asked is None or not path.is_file():
+            return super().do_GET()
+        data = path.read_bytes()
+        first, _, last = asked.removeprefix("bytes=").partition("-")
+        part = data[int(first) : int(last or len(data)) + 1]
+        self.send_response(206)
+        self.send_header("Content-Length", str(len(part)))
+        self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}")
+        self.end_headers()
+        self.wfile.write(part)
+        return None
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Any]:
+    """Start a server of tmp_path; gives the URL it is at."""
+    servers = []
+
+    def start(handler: type[SimpleHTTPRequestHandler]) -> str:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(tmp_path)))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def files(folder: Path) -> list[Path]:
+    """A file of each kind, with enough data that it takes several reads."""
+    rng = np.random.default_rng(3)
+    columns = {name: rng.uniform(0, 9, 200_000) for name in ("x", "y", "z", "energy")}
+    columns["event"] = np.arange(200_000) // 50_000
+    native = folder / "native.h5"
+    with Writer(native, {}) as out:
+        out.write([Header.empty(3), Hits.empty(3)])
+    return [
+        write_groups(folder / "flat.h5", columns),
+        write_tree(folder / "flat.root", jagged(COUNTS)),
+        native,
+    ]
+
+
+def test_the_same_as_on_disk(serve: Any, tmp_path: Path) -> None:
+    url = serve(Parts)
+    for path in files(tmp_path):
+        with open_input(path) as near, open_input(f"{url}/{path.name}") as far:
+            assert len(far) == len(near) > 0
+            assert far.describe().path == f"{url}/{path.name}"
+            assert far.describe().format == near.describe().format
+            for start, stop in ((0, len(near)), (len(near) - 1, len(near)), (1, 2)):
+                assert same(near.read(start, stop), far.read(start, stop))
+
+
+def test_a_server_that_gives_whole_files_only(serve: Any, tmp_path: Path) -> None:
+    path = files(tmp_path)[0]
+    with pytest.raises(FormatError, match="does not give parts of a file"):
+        open_input(f"{serve(Whole)}/{path.name}")
+
+
+def test_not_there(serve: Any) -> None:
+    url = f"{serve(Parts)}/none.root"
+    with pytest.raises(FormatError, match="cannot be opened") as error:
+        open_input(url)
+    assert str(error.value).startswith(url)
+
+
+def test_nothing_known(serve: Any, tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("<html>not found</html>" * 99)
+    with pytest.raises(FormatError, match="neither ROOT nor HDF5"):
+        open_input(f"{serve(Parts)}/page.html")
+
+
+def test_a_protocol_without_its_package() -> None:
+    pytest.importorskip("fsspec")
+    try:
+        import fsspec_xrootd  # noqa: F401
+
+        pytest.skip("fsspec-xrootd is installed")
+    except ImportError:
+        pass
+    with pytest.raises(FormatError, match="fsspec-xrootd"):
+        open_url("root://host//data/a.root")
+    with pytest.raises(FormatError, match="nonsense://"):
+        open_url("nonsense://host/a.root")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("https://host/a.root", True),
+        ("root://host//a.root", True),
+        ("a.root", False),
+        ("run:3.root", False),
+        ("/data/http/a.h5", False),
+    ],
+)
+def test_what_a_url_is(name: str, expected: bool) -> None:
+    assert is_url(name) is expected
+    assert not is_url(Path(name))
+
+
+def test_urls_among_files_and_globs(tmp_path: Path) -> None:
+    for name in ("b.h5", "a.h5"):
+        (tmp_path / name).write_bytes(b"")
+    url = "https://host/dir/c.h5?x=*"
+    assert inputs([str(tmp_path / "*.h5"), url]) == [tmp_path / "a.h5", tmp_path / "b.h5", url]
