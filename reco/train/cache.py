@@ -72,6 +72,8 @@ class Cache:
             only_for(self.pipeline.plan(given), self.needs, given)
         except ConfigError as error:
             missing = ", ".join(kind.__name__ for kind in TRUTH if kind not in given)
+            if not missing:
+                raise FormatError(f"{path}: {error}") from error
             raise FormatError(
                 f"{path}: has no truth to learn from ({missing}); train on files of "
                 "`reco simulate`, or on others of which `reco inspect` shows truth"

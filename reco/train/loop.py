@@ -259,7 +259,7 @@ class _Run:
         torch.distributed.all_reduce(flat)
         flat /= self.fabric.world_size
         sizes = [g.numel() for g in gradients]
-        parts = torch.split(flat, sizes)  # type: ignore[no-untyped-call]
+        parts = torch.split(flat, sizes)
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
 
