@@ -16,6 +16,7 @@ from reco.data.products import (
     Points,
     Semantics,
     TruthDeposits,
+    TruthVoxels,
     VoxelLabels,
     Voxels,
 )
@@ -334,3 +335,11 @@ def test_labels_exist_where_truth_does(tmp_path):
     source = write_hits(tmp_path / "a.h5", [[1, 2]])
     (event,) = pipe.run(source)
     assert VoxelLabels not in event.products
+
+
+def test_stopping_early_keeps_what_truth_there_is(tmp_path):
+    pipe = Pipeline.load("lartpc")
+    sample = Path(__file__).parents[1] / "data_samples" / "lartpc.h5"
+    pipe.process(sample, tmp_path / "a.h5", stop=2, until="voxelize")
+    with StoredProducts(tmp_path / "a.h5") as stored:
+        assert {Voxels, TruthVoxels, VoxelLabels} <= set(stored.products)

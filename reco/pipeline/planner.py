@@ -49,7 +49,7 @@ def plan(
     ordered, rest = _order([step for step in steps if step.name not in stored], given)
     _check_all_placed(rest, ordered, given)
     whole = Plan(tuple(ordered), stored, tuple(step.name for step in rest))
-    return whole if until is None else replace(whole, steps=_up_to(whole, until))
+    return whole if until is None else replace(whole, steps=_up_to(whole, until, given))
 
 
 def only_for(whole: Plan, kinds: Iterable[Kind], given: Iterable[Kind]) -> Plan:
@@ -135,10 +135,18 @@ def _so_far(steps: Sequence[Step], given: Sequence[Kind]) -> str:
     return f"Produced so far: {', '.join(names) or 'nothing'}."
 
 
-def _up_to(whole: Plan, until: str) -> tuple[Step, ...]:
+def _up_to(whole: Plan, until: str, given: Sequence[Kind]) -> tuple[Step, ...]:
+    """Steps up to one, and what truth can be had by then: no later run has the input's own."""
     names = [step.name for step in whole.steps]
     if until in names:
-        return whole.steps[: names.index(until) + 1]
+        last = names.index(until) + 1
+        chosen, made = list(whole.steps[:last]), set(given)
+        made.update(step.output for step in chosen)
+        for step in whole.steps[last:]:
+            if step.stage.optional and made.issuperset(step.inputs):
+                chosen.append(step)
+                made.add(step.output)
+        return tuple(chosen)
     if until in whole.left_out:
         raise ConfigError(f"--until {until}: the input does not have what this stage needs")
     return ()
