@@ -18,6 +18,8 @@ from reco.display.scene import Scene, Side
 from reco.display.shapes import arrows, ellipsoids
 from reco.errors import RecoError
 
+SCRIPTS = ("page.data.js", "page.plot.js", "page.words.js", "page.switches.js")
+"""Parts of one script, in this order."""
 ARROW = 8.0
 """Length at which a particle's direction is drawn, cm."""
 
@@ -83,7 +85,7 @@ def _page(scene: Scene, name: str, plotly: str, place: Place | None) -> Page:
         "style": _part("page.css"),
         "plotly": plotly,
         "data": _json({"name": name, "scene": _content(scene), "place": place}),
-        "code": _part("page.js"),
+        "code": "".join(map(_part, SCRIPTS)),
     }
     html = _part("page.html")
     for key, text in parts.items():

@@ -214,13 +214,17 @@ def _side(
         voxels=voxels,
         points=_points({} if prefix else tables.get("points", {})),
         starts=_starts(particles, seen),
-        vertices=_vertices(interactions, np.unique(particles.get("interaction", NO_ROWS)[seen])),
+        vertices=_vertices(interactions, _interactions_of(particles, seen)),
         particles=particle_facts(particles),
         interactions=interaction_facts(interactions),
         n_voxels=n_voxels,
         partner=partner,
         slots=slots,
     )
+
+
+def _interactions_of(particles: Table, seen: Array) -> Array:
+    return np.unique(particles["interaction"][seen]) if "interaction" in particles else NO_ROWS
 
 
 def _points(points: Table) -> Points:
