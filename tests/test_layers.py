@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nn": {"data", "errors", "ops", "sparse"},
     "stages": {"data", "detector", "errors", "nn", "ops", "sparse", "suggest"},
     "output": {"data", "errors", "io"},
+    "convert": {"data", "errors", "io", "suggest"},
     "config": {"errors", "io", "stages", "suggest"},
     "pipeline": {
         "config", "data", "detector", "errors", "io", "output", "stages", "suggest", "reco"
@@ -31,8 +32,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "batch": {"config", "data", "errors", "io", "pipeline"},
     "display": {"data", "detector", "errors", "io", "output", "stages"},
     "cli": {
-        "batch", "config", "data", "detector", "display", "errors", "io", "metrics", "output",
-        "pipeline", "reco", "simulate", "suggest", "train",
+        "batch", "config", "convert", "data", "detector", "display", "errors", "io", "metrics",
+        "output", "pipeline", "reco", "simulate", "suggest", "train",
     },
 }  # fmt: skip
 """Room -> the rooms it may import; `reco` is the package itself (its version)."""

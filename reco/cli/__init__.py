@@ -1,4 +1,4 @@
-"""The command line: `reco run`, `inspect`, `evaluate`, `simulate`, `train`.
+"""The command line: `reco run`, `inspect`, `convert`, `evaluate`, `simulate`, `train`.
 
 Exit codes: 0 all is well, 1 the user can mend it (one message, no traceback), 2 wrong use of the
 command line, 3 the run is complete and some events failed, 130 interrupted.

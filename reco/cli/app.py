@@ -100,6 +100,28 @@ def inspect(
 
 
 @app.command()
+def convert(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Written by reco.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="OUT.root, OUT.parquet or OUT.csv (folders).")
+    ],
+    format: Annotated[
+        str | None,
+        typer.Option(help="ttree, rntuple, parquet or csv [by the name of the output]."),
+    ] = None,
+    tables: Annotated[
+        list[str],
+        typer.Option("--table", metavar="TABLE", help="Only this one, and events. Repeat."),
+    ] = [],  # noqa: B006
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output.")] = False,
+) -> None:
+    """Write an output as ROOT (TTree or RNTuple), Parquet or CSV."""
+    from reco.cli.convert import convert_file
+
+    convert_file(file, output, format, tables, overwrite)
+
+
+@app.command()
 def simulate(
     recipe: Annotated[
         str, typer.Argument(metavar="RECIPE", help="Name of a recipe, or a HepMC3 file.")
