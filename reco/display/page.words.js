@@ -159,20 +159,34 @@ function interactionLines(side, row) {
   return [heading(`vertex of interaction ${row}`), list(factsOf(scene[side].interactions, row))];
 }
 
+/** The particle under the pointer, -1 none. */
+function particleAt(side, curve, point) {
+  const { voxels, starts } = scene[side];
+  if (curve === STARTS) return starts.row[point];
+  return curve === VOXELS ? voxels.labels.particle?.[point] ?? -1 : -1;
+}
+
 function pointAt(side) {
-  const tip = element("tip");
-  plots[side].on("plotly_hover", ({ points: [{ curveNumber, pointNumber }], event }) => {
+  const tip = element("tip"), plot = plots[side], pointer = { x: 0, y: 0 };
+  let under = -1, pressed = null;
+  plot.on("plotly_hover", ({ points: [{ curveNumber, pointNumber }] }) => {
+    under = particleAt(side, curveNumber, pointNumber);
     tip.replaceChildren(...tellOf(side, curveNumber, pointNumber));
     tip.hidden = false;
-    const x = event?.clientX ?? 0, y = event?.clientY ?? 0;
-    tip.style.left = `${Math.min(x + 16, innerWidth - tip.offsetWidth - 8)}px`;
-    tip.style.top = `${Math.max(Math.min(y + 16, innerHeight - tip.offsetHeight - 8), 8)}px`;
+    const { x, y } = pointer, { offsetWidth, offsetHeight } = tip;
+    tip.style.left = `${Math.min(x + 16, innerWidth - offsetWidth - 8)}px`;
+    tip.style.top = `${Math.max(Math.min(y + 16, innerHeight - offsetHeight - 8), 8)}px`;
   });
-  plots[side].on("plotly_unhover", () => { tip.hidden = true; });
-  plots[side].on("plotly_click", ({ points: [{ curveNumber, pointNumber }] }) => {
-    const { voxels, starts } = scene[side];
-    const row = curveNumber === STARTS ? starts.row[pointNumber]
-      : curveNumber === VOXELS ? voxels.labels.particle?.[pointNumber] ?? -1 : -1;
-    if (row >= 0) choose(side, row);
-  });
+  plot.on("plotly_unhover", () => { under = -1; tip.hidden = true; });
+  const at = ({ clientX: x, clientY: y }) => Object.assign(pointer, { x, y });
+  plot.addEventListener("pointermove", at, { capture: true, passive: true });
+  plot.addEventListener("pointerleave", () => { under = -1; tip.hidden = true; });
+  // Not plotly_click: that comes again with every picture drawn while the button is down, which
+  // a change of colours draws.
+  plot.addEventListener("pointerdown", (event) => { pressed = { ...at(event), under }; }, true);
+  addEventListener("pointerup", ({ clientX, clientY }) => {
+    const still = pressed && Math.hypot(clientX - pressed.x, clientY - pressed.y) < 4;
+    if (still && pressed.under >= 0) choose(side, pressed.under);
+    pressed = null;
+  }, true);
 }

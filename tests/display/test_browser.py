@@ -11,6 +11,7 @@ from reco.display.stored import StoredScenes
 from tests.display.chromium import Browser
 
 pytest.importorskip("plotly")
+pytestmark = pytest.mark.slow  # half a minute where Chromium draws without a GPU
 
 LEFT = "#reconstruction .plot"
 RIGHT = "#truth .plot"
@@ -172,6 +173,29 @@ def test_a_row_of_the_table_shows_its_particle_alone(browser, page):
     click(browser, "#tables thead th:nth-child(3)")  # by energy
     rows = "document.querySelector('#tables tbody').rows"
     assert browser.js(f"[...{rows}].map((row) => row.dataset.row)") == ["2", "0", "1", "3"]
+    assert browser.problems == []
+
+
+def test_a_click_on_a_voxel_shows_its_particle_alone(browser, page):
+    """The pointer goes where a voxel is drawn, found by looking under it."""
+    opened(browser, page[0], "#show=reconstruction")
+    box = browser.js(f"JSON.stringify(document.querySelector('{LEFT}').getBoundingClientRect())")
+    area = json.loads(box)
+    middle = area["x"] + area["width"] / 2, area["y"] + area["height"] / 2
+    told = "document.querySelector('#tip').hidden ? '' : document.querySelector('#tip').innerText"
+    for step in range(60):
+        x, y = middle[0] + 2 * (step % 10), middle[1] + 4 * (step // 10) - 8
+        browser.mouse("mouseMoved", x, y)
+        browser.js(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
+        if "particle" in browser.js(told):
+            break
+    assert "particle" in browser.js(told)
+    browser.mouse("mousePressed", x, y, "left")
+    browser.mouse("mouseReleased", x, y, "left")
+    browser.until("document.querySelector('tr.chosen') !== null")
+    assert 0 in colours(browser)
     assert browser.problems == []
 
 
