@@ -23,7 +23,7 @@ def main(path: str, number: int, picture: str) -> None:
             event.particles[0],
             event.interactions.vertex[0],
         )
-    x, y, z = (np.asarray(voxels[axis]) for axis in "xyz")
+    y, z = (np.asarray(voxels[axis]) for axis in "yz")
     figure, axes = plt.subplots(1, 3, figsize=(15, 5), sharex=True, sharey=True)
     dots = {"s": 1.2, "linewidths": 0}
     energy = np.clip(voxels.energy, 0.05, 20)
