@@ -82,8 +82,8 @@ class Cache:
     def _key(self, path: Path) -> str:
         """Of all that the products depend on: the file, the stages before and their weights."""
         config = self.pipeline.config
-        steps = self.pipeline.plan((Header, Hits, *TRUTH), until=self.stage).steps[:-1]
-        before = {step.name for step in steps}
+        steps = self.pipeline.plan((Header, Hits, *TRUTH), until=self.stage).steps
+        before = {step.name for step in steps} - {self.stage}
         options = {key: o for key, o in config.stages.items() if find(key).name in before}
         facts = {
             "file": [path.resolve(), path.stat().st_mtime_ns, path.stat().st_size],
