@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "display": {"data", "detector", "errors", "io", "output", "stages"},
     "cli": {
         "batch", "config", "convert", "data", "detector", "display", "errors", "io", "metrics",
-        "output", "pipeline", "reco", "simulate", "suggest", "train",
+        "ops", "output", "pipeline", "reco", "simulate", "stages", "suggest", "train",
     },
 }  # fmt: skip
 """Room -> the rooms it may import; `reco` is the package itself (its version)."""
