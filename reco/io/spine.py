@@ -55,6 +55,7 @@ class SpineReader(Hdf5Reader):
     def __init__(self, file: Any, path: str, branches: Branches) -> None:
         super().__init__(file, path)
         self.spine = spine_file(file, path)
+        self.n_events = len(self.spine)
         self.values = branches.charge or branches.energy or VALUES
         self.quantity = Quantity.CHARGE if branches.charge else Quantity.ENERGY
         self.scale = branches.scale(self.quantity)
@@ -67,7 +68,7 @@ class SpineReader(Hdf5Reader):
         self.has_truth = PARTICLES in self.spine.names
 
     def __len__(self) -> int:
-        return len(self.spine)
+        return self.n_events
 
     def describe(self) -> Description:
         kinds = (TruthDeposits, TruthParticles, TruthInteractions) if self.has_truth else ()

@@ -11,6 +11,14 @@ from reco.errors import FormatError, RecoError
 from reco.io.branches import Branches
 from reco.io.recognise import open_input
 from reco.io.root_writer import RootWriter
+from tests.io import (
+    test_jaxtpc,
+    test_larcv3,
+    test_ndlar_flow,
+    test_numl,
+    test_pilarnet,
+    test_spine,
+)
 from tests.io.files import COUNTS, jagged, same, write_groups, write_ntuple, write_tree
 from tests.io.test_flat_hdf5 import columns_of
 from tests.io.test_flat_root import MAKIU
@@ -43,6 +51,12 @@ MADE: dict[str, Callable[[Path], Path]] = {
     "tree": lambda path: write_tree(path, jagged(COUNTS)),
     "ntuple": lambda path: write_ntuple(path, jagged(COUNTS)),
     "hdf5": hdf5,
+    "pilarnet": lambda path: test_pilarnet.write(path, *(test_pilarnet.event(3),) * 2),
+    "numl": test_numl.write,
+    "larcv3": test_larcv3.write_sparse,
+    "spine": test_spine.write,
+    "ndlar_flow": test_ndlar_flow.write,
+    "jaxtpc": test_jaxtpc.write,
 }
 
 

@@ -1,5 +1,6 @@
 """Files over HTTP, from a server on this machine that serves parts of files."""
 
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -10,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from reco.cli import main
 from reco.cli.files import inputs
 from reco.data.products import Header, Hits
 from reco.errors import FormatError
 from reco.io.recognise import open_input
 from reco.io.remote import is_url, open_url
-from reco.io.store import Writer
+from reco.io.store import StoredProducts, Writer
 from tests.io.files import COUNTS, jagged, same, write_groups, write_tree
 
 pytest.importorskip("fsspec")
@@ -88,6 +90,21 @@ def test_the_same_as_on_disk(serve: Any, tmp_path: Path) -> None:
             assert far.describe().format == near.describe().format
             for start, stop in ((0, len(near)), (len(near) - 1, len(near)), (1, 2)):
                 assert same(near.read(start, stop), far.read(start, stop))
+
+
+def test_a_run_over_a_url(
+    serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("chain.yaml").write_text("stages:\n  tests.stages_for_tests:Grid: {}\n")
+    url = f"{serve(Parts)}/{files(tmp_path)[1].name}"
+    monkeypatch.setattr(sys, "argv", ["reco", "run", "chain.yaml", url])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert (left.value.code or 0) == 0, capsys.readouterr().err
+    with StoredProducts("flat_reco.h5") as stored:
+        assert len(stored) == len(COUNTS)
+        assert stored.provenance["input"]["path"] == url
 
 
 def test_a_server_that_gives_whole_files_only(serve: Any, tmp_path: Path) -> None:
