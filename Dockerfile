@@ -1,8 +1,8 @@
-# docker build -t reco:cuda --build-arg DEVICE=cuda .        GPU
-# docker build -t reco .                                     CPU; on x86-64 torch from PyPI brings
-#   CUDA along: --build-arg TORCH_INDEX=URL names an index with CPU builds, for an image of 2 GB
+# docker build -t reco .                                     torch from PyPI: CUDA on x86-64
+# docker build -t reco:cpu --build-arg DEVICE=cpu --build-arg TORCH_INDEX=URL .
+#   URL: a package index with CPU builds of torch, for an image without CUDA
 # docker run --rm -v "$PWD:/data" reco run lartpc input.root -o out.h5
-ARG DEVICE=cpu
+ARG DEVICE=cuda
 
 FROM python:3.11-slim AS base
 # Geant4 (reco simulate) loads these at run time
@@ -13,7 +13,8 @@ ENV PIP_NO_CACHE_DIR=1 PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/opt/numba
 
 FROM base AS cpu
 ARG TORCH_INDEX
-RUN pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "torch>=2.6,<2.14"
+RUN test -n "$TORCH_INDEX" || { echo "give --build-arg TORCH_INDEX=URL" >&2; exit 1; }
+RUN pip install --index-url "$TORCH_INDEX" "torch>=2.6,<2.14"
 
 FROM base AS cuda
 RUN pip install "torch>=2.6,<2.14"

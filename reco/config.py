@@ -31,7 +31,8 @@ class _Schema(BaseModel):
 
 
 class RunConfig(_Schema):
-    """How to compute; never changes a result.
+    """How to compute. No result depends on the batch size; threads and device change floats only
+    by rounding (1e-7 of a score).
 
     batch_size: events that pass through a stage together. device: `auto` takes the GPU when there
     is one. threads: of the CPU; 0: all cores.

@@ -106,7 +106,8 @@ def test_as_many_particles_and_interactions_as_there_are(out):
     labelled = out.voxels.truth_particle
     true = sum(len(np.setdiff1d(ak.to_numpy(row), [-1])) for row in labelled)
     found = ak.sum(ak.num(out.particles))
-    assert 0.6 * true < found < 1.5 * true
+    # crumbs of showers that stay alone are particles too
+    assert 0.6 * true < found < 2 * true
     true = sum(len(np.setdiff1d(ak.to_numpy(row), [-1])) for row in out.voxels.truth_interaction)
     assert 0.6 * true < ak.sum(ak.num(out.interactions)) < 1.5 * true
 

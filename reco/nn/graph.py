@@ -36,6 +36,9 @@ class Graph:
             torch.cat([g.pairs for g in graphs]),
         )
 
+    def to(self, device: torch.device) -> "Graph":
+        return Graph(self.nodes.to(device), self.ends.to(device), self.pairs.to(device))
+
     def directed(self, own: int) -> tuple[Tensor, Tensor]:
         """(2, 2 M) edges, all from a to b and then all back, and their features (2 M, B + 2 D);
         own: D."""
@@ -51,6 +54,9 @@ class GraphOutput:
 
     nodes: Tensor
     pairs: Tensor
+
+    def cpu(self) -> "GraphOutput":
+        return GraphOutput(self.nodes.cpu(), self.pairs.cpu())
 
 
 class _Messages(nn.Module):

@@ -42,11 +42,13 @@ def _acquire(path: Path, output: Path) -> int:
             ) from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             os.close(handle)
             raise RecoError(
                 f"{output}: another run is writing it; wait for it or choose another output"
             ) from None
+        except OSError:
+            return handle  # a file system without locks (some of clusters): go on without one
         if _is_at(handle, path):
             return handle
         os.close(handle)  # the run before removed the file between opening and locking it

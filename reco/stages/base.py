@@ -18,7 +18,9 @@ from reco.detector import Detector
 class StageOptions(BaseModel):
     """Base of the options of a stage: unknown keys are refused, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 @dataclass(frozen=True)

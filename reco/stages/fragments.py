@@ -1,6 +1,7 @@
 """Voxels that touch, of one class, and that the backbone links -> fragments."""
 
 import numpy as np
+from pydantic import Field
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -13,7 +14,7 @@ from reco.stages.base import Stage, StageOptions
 class FragmentsOptions(StageOptions):
     """min_affinity: of two neighbours of one class that are joined; 0 joins all that touch."""
 
-    min_affinity: float = 0.7
+    min_affinity: float = Field(default=0.7, ge=0, le=1)
 
 
 class FindFragments(Stage):

@@ -73,7 +73,7 @@ class MakeInteractions(LearnedStage):
         for event in range(len(voxels)):
             found = self.prepare(voxels, semantics, points, fragments, particles, kinematics, event)
             with torch.inference_mode():
-                output = self.module(found.graph)
+                output = self.module(found.graph.to(self.context.device)).cpu()
             events.append(decode(output, found, particles.voxel_particle[event]))
         return Interactions.concat(events)
 

@@ -103,7 +103,7 @@ class MakeKinematics(Stage):
             direction=line_direction(path, points),
             length=path.length,
             start_dedx=start_dedx(path.along, energy, self.options.dedx_length, size),
-            energy_calo=float(energy.sum()),
+            energy_calo=float(scene.energy[scene.rows_of(p)].sum()),
             energy_mcs=muon_energy(points, path.along, path.length, size),
             energy_csda=np.array([energy_of_range(path.length, mass) for mass in _MASSES]),
             contained=self._contained(points, energy),

@@ -57,7 +57,7 @@ class MakeParticles(LearnedStage):
         for event in range(len(voxels)):
             found = self.prepare(voxels, semantics, points, fragments, event)
             with torch.inference_mode():
-                output = self.module(found.graph)
+                output = self.module(found.graph.to(self.context.device)).cpu()
             events.append(decode(output, found, fragments.voxel_fragment[event]))
         return Particles.concat(events)
 

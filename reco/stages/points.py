@@ -1,6 +1,7 @@
 """Proposals of the voxels -> points of interest."""
 
 import numpy as np
+from pydantic import Field
 from scipy.spatial import cKDTree
 
 from reco.data.classes import N_SEMANTIC
@@ -13,9 +14,9 @@ class PointsOptions(StageOptions):
     """min_score: of a voxel that proposes. radius: proposals within so many voxels of a better
     one are the same point. min_votes: fewest proposals that make a point."""
 
-    min_score: float = 0.7
-    radius: float = 3.5
-    min_votes: int = 2
+    min_score: float = Field(default=0.7, ge=0, lt=1)
+    radius: float = Field(default=3.5, gt=0)
+    min_votes: int = Field(default=2, ge=1)
 
 
 class FindPoints(Stage):
