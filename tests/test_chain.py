@@ -207,7 +207,9 @@ def test_particles_are_measured(out):
         np.testing.assert_allclose(total, e["particles.energy_calo"], rtol=1e-4)
     direction = flat(out.particles.direction)
     length = np.sqrt(direction["x"] ** 2 + direction["y"] ** 2 + direction["z"] ** 2)
-    np.testing.assert_allclose(length, 1, atol=1e-4)
+    large = flat(out.particles.n_voxels) >= 10
+    np.testing.assert_allclose(length[large], 1, atol=1e-4)
+    assert (np.isclose(length, 1, atol=1e-4) | (length == 0)).all()  # a voxel has no direction
     particles, interactions = out.particles, out.interactions
     for column in (particles.energy, particles.energy_sigma, interactions.energy_sigma):
         assert (flat(column) > 0).all()

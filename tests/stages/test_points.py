@@ -86,7 +86,7 @@ def test_events_do_not_meet():
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_smallest_events(count):
     event = voxels(np.array([[5, 5, 5], [5, 5, 60]])[:count])
-    out = FindPoints(FindPoints.Options(), CONTEXT)(
+    out = FindPoints(FindPoints.Options(min_votes=1), CONTEXT)(
         event, semantics(event, point_score=np.ones(count))
     )
     np.testing.assert_allclose(out.position[0], event.position[0], atol=1e-4)

@@ -35,11 +35,11 @@ def interactions_task(bundle):
 
 
 @pytest.mark.parametrize("make_task", [particles_task, interactions_task])
-def test_thirty_steps_learn_five_events(make_task):
+def test_sixty_steps_learn_five_events(make_task):
     task = make_task(events(5))
     optimizer = torch.optim.AdamW(task.module.parameters(), lr=3e-3)
     losses = []
-    for step in range(30):
+    for step in range(60):
         task.module.train()
         total = torch.stack(list(task.loss(range(5), np.random.default_rng(step)).values())).sum()
         optimizer.zero_grad()
