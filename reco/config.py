@@ -145,11 +145,20 @@ def _with_base(file: Path) -> Tree:
     tree = read_yaml(file)
     if "base" not in tree:
         return tree
-    base_file = file.parent / str(tree.pop("base"))
+    base_file = _base_of(file, str(tree.pop("base")))
     base = read_yaml(base_file)
     if "base" in base:
         raise ConfigError(f"{base_file}: base: a base cannot have a base of its own")
     return _merge(base, tree)
+
+
+def _base_of(file: Path, name: str) -> Path:
+    beside = file.parent / name
+    shipped = SHARED / f"{name.removesuffix('.yaml')}.yaml"
+    for candidate in (beside, shipped):
+        if candidate.is_file():
+            return candidate
+    raise ConfigError(f"{file}: base: {name!r} is neither beside it nor a shipped pipeline")
 
 
 def _merge(base: Tree, over: Tree) -> Tree:

@@ -254,3 +254,18 @@ def test_the_report_is_written_as_json(reco_command, realdata, tmp_path):
     assert code == 0
     assert "4 events" in out
     assert json.loads(Path("b.json").read_text())["events"] == 4
+
+
+def test_a_file_that_cannot_be_read_does_not_stop_the_others(reco_command):
+    hits_file(Path("b.h5"), [1.0])
+    Path("a.h5").write_text("hello")
+    code, _, err = reco_command("run", "chain.yaml", "[ab].h5", "-o", "out")
+    assert code == 3
+    assert "a.h5: neither ROOT nor HDF5" in err
+    assert [p.name for p in Path("out").iterdir()] == ["b_reco.h5"]
+
+
+def test_an_output_is_hdf5_and_named_so(reco_command):
+    hits_file(Path("a.h5"), [1.0])
+    code, _, err = reco_command("run", "chain.yaml", "a.h5", "-o", "out.root")
+    assert (code, "reco convert" in err) == (1, True)

@@ -73,11 +73,18 @@ def test_base(tmp_path):
     assert list(loaded.stages) == ["points", "segment"]
 
 
+def test_a_shipped_pipeline_is_a_base_from_anywhere(tmp_path):
+    for name in ("lartpc", "lartpc.yaml"):
+        loaded = config.load(write(tmp_path, f"base: {name}\nrun: {{batch_size: 5}}"))
+        assert loaded.run.batch_size == 5
+        assert "segment" in loaded.stages
+
+
 def test_a_base_has_no_base(tmp_path):
     write(tmp_path, "base: b.yaml", "b.yaml")
     with pytest.raises(ConfigError, match="cannot have a base of its own"):
         config.load(write(tmp_path, "base: b.yaml"))
-    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):
+    with pytest.raises(ConfigError, match=r"base: 'none\.yaml' is neither beside it"):
         config.load(write(tmp_path, "base: none.yaml"))
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SOME_FAILED = 3
 """Exit code when a run is complete and some of its events failed."""
+OTHER_FORMATS = (".root", ".parquet", ".csv")
 TABLES = ("voxels", "particles", "interactions")
 
 
@@ -42,8 +43,18 @@ def run_all(pipeline: str, overrides: Sequence[str], request: Request) -> int:
     from reco.pipeline import Pipeline
 
     pipe = Pipeline(config, str(configuration.find(pipeline)))
-    codes = [_run_one(pipe, path, output, request) for path, output in jobs]
-    return max(codes)
+    if len(jobs) == 1:
+        return _run_one(pipe, *jobs[0], request)
+    return max(_run_on(pipe, path, output, request) for path, output in jobs)
+
+
+def _run_on(pipe: "Pipeline", path: str | Path, output: Path, request: Request) -> int:
+    """One of several files: one that cannot be read does not stop the others."""
+    try:
+        return _run_one(pipe, path, output, request)
+    except RecoError as error:
+        fail(str(error))
+        return SOME_FAILED
 
 
 def outputs_of(request: Request) -> list[tuple[str | Path, Path]]:
@@ -57,6 +68,11 @@ def outputs_of(request: Request) -> list[tuple[str | Path, Path]]:
     if not paths:
         raise RecoError("give at least one INPUT, or --from FILE")
     folder = request.output
+    if folder is not None and folder.suffix in OTHER_FORMATS:
+        raise RecoError(
+            f"{folder}: `reco run` writes HDF5; name it .h5, then `reco convert` it to "
+            f"{folder.suffix[1:]}"
+        )
     if len(paths) == 1 and not (folder and folder.is_dir()):
         return [(paths[0], request.output or _default(paths[0]))]
     if folder is None:
