@@ -171,6 +171,10 @@ def train(
             "--schedule", metavar="KEY=VALUE", help="steps, batch_size, learning_rate... Repeat."
         ),
     ] = [],  # noqa: B006
+    start_from: Annotated[
+        str | None,
+        typer.Option(metavar="WEIGHTS", help="Go on from these: shipped ones by name, or a file."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; 0: all cores.")] = None,
     processes: Annotated[
@@ -183,7 +187,7 @@ def train(
     if processes > 1 and in_processes(processes):
         return
     overrides = overrides + _settings(device=device, threads=threads)
-    train_files(pipeline, stage, files, held_out, folder, overrides, schedule)
+    train_files(pipeline, stage, files, held_out, folder, overrides, schedule, start_from)
 
 
 @app.command()

@@ -35,6 +35,7 @@ def train_files(
     folder: Path,
     overrides: Sequence[str],
     schedule: Sequence[str],
+    start_from: str | None,
 ) -> None:
     """Train a stage of a pipeline and say where its weights are. Raises RecoError."""
     config = configuration.load(pipeline, overrides)
@@ -48,6 +49,6 @@ def train_files(
         configuration.assign(settings, change)
     chosen = configuration.validate(Schedule, settings, "--schedule")
     pipe = Pipeline(config, str(configuration.find(pipeline)))
-    path = train_stage(pipe, stage, training, validation, chosen, folder)
+    path = train_stage(pipe, stage, training, validation, chosen, folder, start_from)
     if int(os.environ.get("RANK", "0")) == 0:
         print(f"weights written to {path}; to use them: --set stages.{stage}.weights={path}")

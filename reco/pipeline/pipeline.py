@@ -131,13 +131,16 @@ class Pipeline:
                 elif len(good):
                     yield Bundle.concat([bundle.at(i).select(kinds) for i in good.tolist()])
 
-    def fresh_stage(self, name: str) -> Stage:
-        """A stage to be trained: as configured, without weights. Raises ConfigError."""
+    def fresh_stage(self, name: str, weights: str | None = None) -> Stage:
+        """A stage to be trained: as configured, without weights, or from those named.
+
+        Raises ConfigError.
+        """
         if name not in self._classes:
             problem = f"stage {name!r} is not in the pipeline"
             raise ConfigError(unknown(problem, name, self._classes, "it has"))
         stage, options = self._classes[name], self._options[name]
-        fresh = {"weights": None} if hasattr(options, "weights") else {}
+        fresh = {"weights": weights} if hasattr(options, "weights") else {}
         return stage(options.model_copy(update=fresh), Context(self.detector, self.device))
 
     def __call__(

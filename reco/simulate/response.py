@@ -56,7 +56,7 @@ class Response:
     diffusion_longitudinal: float = drift.DIFFUSION_LONGITUDINAL
     diffusion_transverse: float = drift.DIFFUSION_TRANSVERSE
     noise: float = 0.5
-    threshold: float = 3.0
+    threshold: float = 2.0
     gain: float = 1.0
 
     def __post_init__(self) -> None:
@@ -92,12 +92,15 @@ class Response:
     def varied(self, relative: float, rng: np.random.Generator) -> Self:
         """Another detector of the kind, to be drawn per event.
 
-        Lifetime, diffusion, noise and recombination (β or Birks' A) are each off by a log-normal
-        factor of width `relative`, so that a network does not lean on one exact response.
+        Recombination (β or Birks' A) is off by a log-normal factor of width `relative`; lifetime,
+        diffusion, noise and threshold, which no one knows as well, of four times that. So a
+        network does not lean on one exact response.
         """
         law = "birks_a" if self.model == "birks" else "beta"
-        names = ("lifetime", "diffusion_longitudinal", "diffusion_transverse", "noise", law)
-        factors = np.exp(rng.normal(0.0, relative, len(names))).tolist()
+        loose = ("lifetime", "diffusion_longitudinal", "diffusion_transverse", "noise", "threshold")
+        names = (law, *loose)
+        widths = relative * np.array([1.0, *[4.0] * len(loose)])
+        factors = np.exp(rng.normal(0.0, widths)).tolist()
         changed = {n: getattr(self, n) * f for n, f in zip(names, factors, strict=True)}
         return replace(self, **changed)
 

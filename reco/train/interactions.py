@@ -94,7 +94,8 @@ class InteractionsTask:
         self.module = stage.module
         self.samples, self.held_out = samples, held_out
         self.balance = balance_of(samples, N_PID)
-        self.module.standardise(collate(samples[:STANDARDISED_ON]).graph)
+        if stage.weights_sha256 is None:
+            self.module.standardise(collate(samples[:STANDARDISED_ON]).graph)
 
     def __len__(self) -> int:
         return len(self.samples)

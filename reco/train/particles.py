@@ -89,7 +89,8 @@ class ParticlesTask:
         self.module = stage.module
         self.samples, self.held_out = samples, held_out
         self.balance = balance_of(samples, N_SEMANTIC)
-        self.module.standardise(collate(samples[:STANDARDISED_ON]).graph)
+        if stage.weights_sha256 is None:
+            self.module.standardise(collate(samples[:STANDARDISED_ON]).graph)
 
     def __len__(self) -> int:
         return len(self.samples)

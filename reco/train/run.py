@@ -46,20 +46,23 @@ def train_stage(
     held_out: Sequence[Path],
     schedule: Schedule,
     folder: Path,
+    start_from: str | None = None,
 ) -> Path:
     """Train one stage of a pipeline; returns the weight file, `folder`/NAME.safetensors.
 
     files, held_out: inputs with truth, for training and for validation. What the stages above
     make of them is kept in `folder`/cache, and made once; events that are empty or fail are left
-    out. Checkpoints and curves are in `folder`/NAME, where an interrupted run goes on from its
-    last checkpoint. Raises ConfigError for a stage without a network, RecoError where a file has
-    no truth, where its labels cannot be used, or where both sets share one.
+    out. start_from: weights to go on from, a file or the name of shipped ones, in place of random
+    ones; their own record goes into that of the new ones. Checkpoints and curves are in
+    `folder`/NAME, where an interrupted run goes on from its last checkpoint. Raises ConfigError
+    for a stage without a network, RecoError where a file has no truth, where its
+    labels cannot be used, or where both sets share one.
     """
     recipe = _recipe(name)
     sources = {"files": [_facts(p) for p in files], "held_out": [_facts(p) for p in held_out]}
     _check_apart(sources)
     torch.manual_seed(schedule.seed)
-    stage = pipeline.fresh_stage(name)
+    stage = pipeline.fresh_stage(name, start_from)
     if not isinstance(stage, LearnedStage):
         raise ConfigError(f"stage {name!r} has no network to train")
     cache = Cache(pipeline, name, recipe.needs, folder / "cache")
@@ -78,10 +81,18 @@ def train_stage(
         **sources,
         "curve": record.curve,
         "fitted": record.fitted,
+        "started_from": _lineage(start_from, name),
     }
     if int(os.environ.get("RANK", "0")) == 0:
         weights.write(path, stage.module, name, stage.model.model_dump(), training)
     return path
+
+
+def _lineage(start_from: str | None, name: str) -> dict[str, object] | None:
+    if start_from is None:
+        return None
+    before = weights.read(start_from, name)
+    return {"sha256": before.sha256, "training": before.training}
 
 
 def _recipe(name: str) -> Recipe:

@@ -247,8 +247,9 @@ def test_response_of_a_detector_has_its_constants():
 def test_varied_response_stays_near_and_keeps_what_is_off():
     rng = np.random.default_rng(1)
     varied = [Response().varied(0.05, rng) for _ in range(200)]
-    factors = np.array([v.lifetime for v in varied]) / Response().lifetime
-    assert np.log(factors).std() == pytest.approx(0.05, rel=0.2)
+    for name, width in (("beta", 0.05), ("lifetime", 0.2), ("threshold", 0.2)):
+        factors = np.array([getattr(v, name) for v in varied]) / getattr(Response(), name)
+        assert np.log(factors).std() == pytest.approx(width, rel=0.2)
     assert PERFECT.varied(0.05, rng).noise == 0
     assert PERFECT.varied(0.05, rng).lifetime == math.inf
 

@@ -101,6 +101,18 @@ def test_the_same_seed_gives_the_same_weights(files, tmp_path):
     assert all(torch.equal(value, tensors[1][name]) for name, value in tensors[0].items())
 
 
+def test_training_goes_on_from_other_weights_and_says_so(files, tmp_path):
+    train, held = files
+    first = train_stage(pipeline(), "segment", train, held, SCHEDULE, tmp_path / "one")
+    slow = replace(SCHEDULE, steps=1, learning_rate=1e-9, average=0.0)
+    path = train_stage(pipeline(), "segment", train, held, slow, tmp_path / "two", str(first))
+    before, after = weights.read(str(first), "segment"), weights.read(str(path), "segment")
+    parameters = {k: v for k, v in before.tensors.items() if "running" not in k and "num" not in k}
+    for name, value in parameters.items():
+        torch.testing.assert_close(after.tensors[name], value, atol=1e-6, rtol=1e-5)
+    assert after.training["started_from"] == {"sha256": before.sha256, "training": before.training}
+
+
 def cached(folder: Path) -> dict[str, int]:
     return {p.name: p.stat().st_mtime_ns for p in (folder / "cache").iterdir()}
 
