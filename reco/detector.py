@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from scipy.sparse.csgraph import connected_components
 
 from reco.data.ragged import Array
 from reco.errors import ConfigError, InputError
@@ -26,6 +27,10 @@ SHARED = Path(__file__).parent / "_share" / "detectors"
 TOLERANCE = 1e-3
 """Fraction of a voxel by which a point may miss a face through rounding and still be on it;
 single precision rounds by less than this within 40 m of the origin for voxels of 3 mm."""
+
+WALL = 10.0
+"""cm of dead space up to which two volumes are one for containment: a cathode, a pair of anode
+planes, the walls between the modules of one bath. Cryostats are farther apart."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,20 @@ class Detector:
         return corner
 
     @cached_property
+    def baths(self) -> Array:
+        """(B, 2, 3) float64 lower and upper corner of each bath of argon, cm.
+
+        A bath is what a particle cannot leave unseen: the box around volumes that touch, but for
+        `WALL`, directly or through others. ICARUS has two, all other shipped detectors one.
+        """
+        lower = np.array([v.lower for v in self.volumes])
+        upper = np.array([v.upper for v in self.volumes])
+        apart = np.maximum(lower[:, None] - upper, lower - upper[:, None]).max(axis=2)
+        n, bath = connected_components(apart <= WALL, directed=False)
+        rows = [bath == b for b in range(n)]
+        return np.array([(lower[row].min(axis=0), upper[row].max(axis=0)) for row in rows])
+
+    @cached_property
     def grid_shape(self) -> tuple[int, int, int]:
         """Number of voxels along x, y, z; the last one may stick out of the box."""
         n = np.ceil((self.upper - self.lower) / self.voxel_size - TOLERANCE).astype(int)
@@ -162,6 +181,19 @@ class Detector:
                 inside &= (x >= box.lower[axis] - slack) & (x <= box.upper[axis] + slack)
             volume[inside] = row
         return volume
+
+    def bath_of(self, points: Array) -> Array:
+        """(N, 3) positions in cm -> (N, 2, 3) corners of the bath each is in, or nearest to."""
+        chosen: Array = self.baths[np.argmax(self._gaps(points), axis=0)]
+        return chosen
+
+    def wall_distance(self, points: Array) -> Array:
+        """(N, 3) positions in cm -> (N,) cm to the nearest wall of a bath, negative outside all."""
+        return np.asarray(np.max(self._gaps(points), axis=0))
+
+    def _gaps(self, points: Array) -> list[Array]:
+        """B arrays (N,): cm to the nearest wall of that bath, negative outside it."""
+        return [np.minimum(points - low, high - points).min(axis=1) for low, high in self.baths]
 
     def drift_time(self, points: Array) -> Array:
         """(N, 3) positions in cm -> (N,) float64 time to the anode in us, NaN outside."""

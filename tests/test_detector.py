@@ -108,3 +108,30 @@ def test_unknown_names_list_the_known():
         find("atlantis")
     with pytest.raises(ConfigError, match="generic"):
         find("../detectors/generic")
+
+
+@pytest.mark.parametrize("name", names())
+def test_baths_hold_every_volume_once(name):
+    detector = Detector.load(name)
+    for volume in detector.volumes:
+        inside = [
+            (low <= volume.lower).all() and (volume.upper <= high).all()
+            for low, high in detector.baths
+        ]
+        assert sum(inside) == 1
+    assert len(detector.baths) == (2 if name == "icarus" else 1)
+
+
+def test_cathodes_are_no_walls_but_the_sides_of_a_cryostat_are():
+    icarus = Detector.load("icarus")
+    points = np.array(
+        [
+            [-210.2, -23, 0],  # in the cathode of the east cryostat
+            [-61.95, 0, 0],  # 0.1 mm from its inner wall, 3 m from the outer ones
+            [0, 0, 0],  # between the cryostats
+            [359.49, 0, 0],  # 1 cm outside
+        ]
+    )
+    np.testing.assert_allclose(icarus.wall_distance(points), [148.26, 0.01, -61.94, -1], atol=1e-9)
+    np.testing.assert_allclose(icarus.bath_of(points)[1, :, 0], [-358.49, -61.94])
+    assert icarus.wall_distance(np.zeros((0, 3))).shape == (0,)

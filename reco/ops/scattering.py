@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from reco.data.ragged import Array
-from reco.ops.csda import MUON_MASS, energy_of_range
+from reco.ops.csda import DENSITY, MUON_MASS, energy_of_range
 
 RADIATION_LENGTH = 14.0
-"""Liquid argon, cm."""
+"""Liquid argon of the usual density, cm."""
 LINE_FACTOR = 26 / 35
 """Variance of the angle between lines fitted to neighbouring segments, in units of Highland's
 variance for one segment. A fitted line averages the direction over its segment with the weight
@@ -36,9 +36,11 @@ class Angles(NamedTuple):
     segment: float
 
 
-def highland(momentum_beta: Array, length: float) -> Array:
-    """Width of the projected angle after `length` cm, rad. momentum_beta: p beta c, MeV."""
-    depth = length / RADIATION_LENGTH
+def highland(momentum_beta: Array, length: float, density: float = DENSITY) -> Array:
+    """Width of the projected angle after `length` cm, rad. momentum_beta: p beta c, MeV.
+
+    density: of the argon, g/cm3."""
+    depth = length / RADIATION_LENGTH * (density / DENSITY)
     width: Array = 13.6 / momentum_beta * np.sqrt(depth) * (1 + 0.038 * np.log(depth))
     return width
 
@@ -95,20 +97,25 @@ def _projected(before: Array, after: Array) -> Array:
     return np.stack([np.arctan2(np.sum(after * side, axis=1), along) for side in (u, v)], axis=1)
 
 
-def muon_energy(points: Array, along: Array, length: float, voxel_size: float) -> float:
+def muon_energy(
+    points: Array, along: Array, length: float, voxel_size: float, density: float = DENSITY
+) -> float:
     """Kinetic energy of a muon at the start of its track, MeV; NaN where scatters do not tell.
 
     points: (N, 3) voxels of the track, cm. along: (N,) their place on it, cm from its start.
-    length: of the track, cm; the energy is at least that of a muon of this range.
+    length: of the track, cm; the energy is at least that of a muon of this range. density: of the
+    argon, g/cm3.
     """
     segment = segment_length(length)
     if int(length / segment) < MIN_SEGMENTS:
         return float("nan")
     angles = scatters(points, along, length, segment)
-    return most_likely_energy(angles, length, line_resolution(segment, voxel_size))
+    return most_likely_energy(angles, length, line_resolution(segment, voxel_size), density)
 
 
-def most_likely_energy(angles: Angles, length: float, resolution: float) -> float:
+def most_likely_energy(
+    angles: Angles, length: float, resolution: float, density: float = DENSITY
+) -> float:
     """Kinetic energy at the start, MeV, that makes the angles of a muon most likely.
 
     resolution: error of a segment's direction in one plane, rad.
@@ -117,19 +124,20 @@ def most_likely_energy(angles: Angles, length: float, resolution: float) -> floa
     if len(angles.theta) < MIN_SEGMENTS - 1:
         return float("nan")
     beyond = np.concatenate([[0.0], np.geomspace(0.1, HIGHEST_RANGE, 80)])
-    cost = _cost(angles, length + beyond, resolution)
+    cost = _cost(angles, length + beyond, resolution, density)
     best = int(np.argmin(cost))
     if cost[-1] - cost[best] < 0.5:
         return float("nan")
     fine = np.linspace(beyond[max(best - 1, 0)], beyond[min(best + 1, 80)], 41)
-    best = int(np.argmin(_cost(angles, length + fine, resolution)))
-    return float(energy_of_range(length + fine[best], MUON_MASS))
+    best = int(np.argmin(_cost(angles, length + fine, resolution, density)))
+    return float(energy_of_range(length + fine[best], MUON_MASS, density))
 
 
-def _cost(angles: Angles, reach: Array, resolution: float) -> Array:
+def _cost(angles: Angles, reach: Array, resolution: float, density: float) -> Array:
     """(H,) minus log likelihood (up to a constant) of muons of these ranges (H,), cm."""
     rest = np.maximum(reach[:, None] - angles.distance, angles.segment / 4)
-    width = highland(momentum_beta(energy_of_range(rest, MUON_MASS)), angles.segment)
+    energy = energy_of_range(rest, MUON_MASS, density)
+    width = highland(momentum_beta(energy), angles.segment, density)
     variance = LINE_FACTOR * width**2 + 2 * resolution**2
     squares = np.sum(angles.theta**2, axis=1)
     cost: Array = np.sum(squares / (2 * variance) + np.log(variance), axis=1)

@@ -268,15 +268,16 @@ def _nearest(voxels: Voxels, owner: Array, n: int, detector: Detector) -> Array:
 
 
 def wall_distance(points: Array, detector: Detector) -> Array:
-    """(N, 3) cm -> (N,) cm to the nearest face of the detector, 0 outside."""
-    gap = np.minimum(points - detector.lower, detector.upper - points).min(axis=1)
-    return np.asarray(np.maximum(gap, 0.0))
+    """(N, 3) cm -> (N,) cm to the nearest wall of the argon, 0 outside."""
+    return np.maximum(detector.wall_distance(points), 0.0)
 
 
 def way_out(points: Array, direction: Array, detector: Detector) -> Array:
     """(N, 3) cm and (N, 3) unit vectors -> (N,) cm along them to the wall, 0 without direction."""
-    inside = np.clip(points, detector.lower, detector.upper)
-    face = np.where(direction > 0, detector.upper, detector.lower)
+    bath = detector.bath_of(points)
+    lower, upper = bath[:, 0], bath[:, 1]
+    inside = np.clip(points, lower, upper)
+    face = np.where(direction > 0, upper, lower)
     moving = np.abs(direction) > 1e-6
     way = np.where(moving, (face - inside) / np.where(moving, direction, 1.0), np.inf).min(axis=1)
     return np.where(np.isfinite(way), way, 0.0)

@@ -11,7 +11,6 @@ from scipy.spatial import cKDTree
 from reco.data.classes import Semantic
 from reco.data.products import Fragments, Kinematics, Particles, Points, Voxels
 from reco.data.ragged import Array, Ragged
-from reco.detector import Detector
 from reco.ops.csda import KAON_MASS, MUON_MASS, PION_MASS, PROTON_MASS, energy_of_range
 from reco.ops.geometry import Path, cone_direction, extremes, line_direction, trace
 from reco.ops.orientation import Surroundings, start_score
@@ -95,7 +94,7 @@ class MakeKinematics(Stage):
     def _track(self, scene: "Scene", p: int) -> Row:
         rows = scene.track_of(p)
         points, energy = scene.position[rows], scene.energy[rows]
-        size = self.detector.voxel_size
+        size, density = self.detector.voxel_size, self.detector.density
         path = self._oriented(scene, p, trace(points, size), energy)
         return Row(
             start=scene.point_near(path.nodes[0], self.options.point_radius),
@@ -104,15 +103,16 @@ class MakeKinematics(Stage):
             length=path.length,
             start_dedx=start_dedx(path.along, energy, self.options.dedx_length, size),
             energy_calo=float(scene.energy[scene.rows_of(p)].sum()),
-            energy_mcs=muon_energy(points, path.along, path.length, size),
-            energy_csda=np.array([energy_of_range(path.length, mass) for mass in _MASSES]),
+            energy_mcs=muon_energy(points, path.along, path.length, size, density),
+            energy_csda=np.array([energy_of_range(path.length, m, density) for m in _MASSES]),
             contained=self._contained(points, energy),
         )
 
     def _oriented(self, scene: "Scene", p: int, path: Path, energy: Array) -> Path:
+        ends = path.nodes[[0, -1]]
         first, last = (
-            scene.around(node, p, self.options.vertex_radius, wall_distance(self.detector, node))
-            for node in (path.nodes[0], path.nodes[-1])
+            scene.around(node, p, self.options.vertex_radius, wall)
+            for node, wall in zip(ends, self.detector.wall_distance(ends).tolist(), strict=True)
         )
         return path if start_score(path, energy, first, last) >= 0 else path.reversed()
 
@@ -141,9 +141,7 @@ class MakeKinematics(Stage):
         )
 
     def _contained(self, points: Array, energy: Array) -> bool:
-        lower, upper = self.detector.lower, self.detector.upper
-        gap = np.minimum(points - lower, upper - points).min(axis=1)
-        at_walls = energy[gap < self.options.margin].sum()
+        at_walls = energy[self.detector.wall_distance(points) < self.options.margin].sum()
         return bool(at_walls <= self.options.wall_fraction * energy.sum())
 
 
@@ -253,11 +251,6 @@ def start_dedx(along: Array, energy: Array, length: float, voxel_size: float) ->
         return float(energy.sum() / (reach + voxel_size))
     window = (along > voxel_size / 2) & (along <= voxel_size / 2 + length)
     return float(energy[window].sum() / length)
-
-
-def wall_distance(detector: Detector, point: Array) -> float:
-    """cm to the nearest outer wall, negative outside."""
-    return float(min((point - detector.lower).min(), (detector.upper - point).min()))
 
 
 def _primary_fragments(particles: Particles, i: int) -> Array:

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
-from reco.ops.csda import MUON_MASS, energy_of_range, range_of_energy
+from reco.ops.csda import DENSITY, MUON_MASS, energy_of_range, range_of_energy
 from reco.ops.geometry import trace
 from reco.ops.scattering import (
     LINE_FACTOR,
     RADIATION_LENGTH,
+    Angles,
     highland,
     line_resolution,
     momentum_beta,
@@ -22,6 +23,16 @@ def test_highland_by_hand():
     product = momentum_beta(np.array(energy))
     assert product == pytest.approx(1000 * 1000 / np.hypot(1000, MUON_MASS), rel=1e-9)
     assert highland(product, RADIATION_LENGTH) == pytest.approx(13.6e-3 / 0.99446, rel=1e-4)
+
+
+def test_twice_the_density_is_half_the_distance():
+    """The same scatters on half the length in argon twice as dense: the same energy."""
+    rng = np.random.default_rng(3)
+    angles = scatters(course(rng, 600, 180.0), np.arange(361) * 0.5, 180.0, 14.0)
+    half = Angles(angles.theta, angles.distance / 2, angles.segment / 2)
+    usual = most_likely_energy(angles, 180.0, 1e-3)
+    assert np.isfinite(usual)
+    assert most_likely_energy(half, 90.0, 1e-3, 2 * DENSITY) == pytest.approx(usual, rel=0.02)
 
 
 def course(rng, energy, length, step=0.5):

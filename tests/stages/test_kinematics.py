@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -87,6 +89,21 @@ def test_a_stopping_track():
     assert (np.diff(out.energy_csda.values[0][[0, 1, 3, 2]]) > 0).all()  # by mass
     assert np.isnan(out.energy_mcs.values[0])  # shorter than ten segments
     assert out.contained.values[0]
+
+
+def test_denser_argon_stops_more_energy():
+    detector = dataclasses.replace(CONTEXT.detector, density=1.45)
+    stage = MakeKinematics(STAGE.options, Context(detector, torch.device("cpu")))
+    out = stage(*event(track([0, 0, 0], [30, 0, 0])))
+    expected = energy_of_range(out.length.values[0] * 1.45 / 1.396, MUON_MASS)
+    assert out.energy_csda.values[0, 0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_crossing_a_cathode_is_no_exit_but_reaching_the_inner_wall_of_a_cryostat_is():
+    detector = Detector.load("icarus")
+    stage = MakeKinematics(STAGE.options, Context(detector, torch.device("cpu")))
+    out = stage(*event(track([-250, 0, 0], [-180, 5, 0]), track([-100, 0, 50], [-62, 5, 50])))
+    np.testing.assert_array_equal(out.contained.values, [True, False])
 
 
 def test_predicted_points_replace_the_ends_nearby():
