@@ -5,23 +5,21 @@ value of either. Unknown keys are refused with their path and the keys that are 
 """
 
 import os
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Hashable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from reco.errors import ConfigError
 from reco.io.branches import Branches
+from reco.schema import validate
 from reco.stages import check_name
-from reco.suggest import unknown
 
 SHARED = Path(__file__).parent / "_share" / "pipelines"
 """Folder of the pipelines that come with the package."""
 
-T = TypeVar("T")
 Tree = dict[str, Any]
 """What a YAML file holds, before it is checked."""
 
@@ -204,49 +202,6 @@ def _parse(text: str, source: str) -> Any:
         raise ConfigError(f"{source}{line}: not valid YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{source}: not valid YAML: {error}") from None
-
-
-def validate(model: type[T], content: object, source: str, prefix: str = "") -> T:
-    """Check content against a schema. source: names the file; prefix: path of the content in it.
-
-    Raises ConfigError with one line per mistake: its path, what is wrong, what is allowed.
-    """
-    try:
-        return TypeAdapter(model).validate_python(content)
-    except ValidationError as error:
-        lines = [_explain(model, e, prefix) for e in error.errors()]
-        raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from None
-
-
-UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
-
-
-def _explain(model: type, error: Mapping[str, Any], prefix: str) -> str:
-    location = [str(part) for part in error["loc"]]
-    path = ".".join([prefix, *location] if prefix else location) or "the file"
-    if error["type"] not in UNKNOWN:
-        return f"{path}: {error['msg'].lower()} (got {_short(error['input'])})"
-    return unknown(f"{path}: unknown key", location[-1], keys_at(model, location[:-1]))
-
-
-def keys_at(model: Any, location: Sequence[str]) -> list[str]:
-    """Keys allowed below a location of a schema (a pydantic model or a dataclass)."""
-    for part in location:
-        model = _annotations(model).get(part)
-    return list(_annotations(model))
-
-
-def _annotations(model: Any) -> dict[str, Any]:
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        return {name: field.annotation for name, field in model.model_fields.items()}
-    if isinstance(model, type) and is_dataclass(model):
-        return {field.name: field.type for field in fields(model)}
-    return {}
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def threads(config: RunConfig) -> int:

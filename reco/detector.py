@@ -5,7 +5,6 @@ path. The description is checked in full when it is loaded; what comes out never
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -14,11 +13,13 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from scipy.sparse.csgraph import connected_components
 
 from reco.data.ragged import Array
 from reco.errors import ConfigError, InputError
+from reco.schema import validate
+from reco.suggest import unknown
 
 AXES = "xyz"
 SHARED = Path(__file__).parent / "_share" / "detectors"
@@ -122,10 +123,7 @@ class Detector:
     @classmethod
     def of(cls, content: object, source: str = "detector") -> Self:
         """Build from the parsed content of a description; source is named in messages."""
-        try:
-            schema = DetectorSchema.model_validate(content)
-        except ValidationError as error:
-            raise ConfigError(_message(source, error)) from error
+        schema = validate(DetectorSchema, content, source)
         constants = schema.model_dump(exclude={"volumes", "recombination"})
         return cls(
             volumes=tuple(volume.build() for volume in schema.volumes),
@@ -228,10 +226,8 @@ def find(name: str | Path) -> Path:
     shipped = SHARED / f"{name}.yaml"
     if path.name == str(name) and shipped.is_file():
         return shipped
-    raise ConfigError(
-        f"detector {str(name)!r}: no such file, and not one of the shipped detectors "
-        f"({', '.join(names())})"
-    )
+    problem = f"detector {str(name)!r}: no such file, and not one that is shipped"
+    raise ConfigError(unknown(problem, str(name), names(), "shipped"))
 
 
 def names() -> list[str]:
@@ -241,18 +237,8 @@ def names() -> list[str]:
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Corner = tuple[float, float, float]
-Size = Annotated[float, Field(ge=0.01, le=10)]
-"""cm; outside, it is another unit."""
-DriftField = Annotated[float, Field(ge=0.01, le=10)]
-"""kV/cm; 500 V/cm is 0.5."""
-Temperature = Annotated[float, Field(ge=83.8, le=100)]
-"""K; argon is liquid from 83.8 K."""
-Velocity = Annotated[float, Field(ge=0.005, le=1)]
-"""cm/us; 1.6 mm/us is 0.16."""
-Lifetime = Annotated[float, Field(ge=50, allow_inf_nan=False)]
-"""us; 10 ms is 10000."""
-WValue = Annotated[float, Field(ge=10, le=50)]
-"""eV; 23.6 in argon."""
+LONGEST_DRIFT, SHORTEST_DRIFT, LONGEST_SIDE = 700.0, 3.0, 7000.0
+"""cm. DUNE drifts electrons over 650 cm in modules of 6000; beyond, it is another unit."""
 
 
 class _Schema(BaseModel):
@@ -260,7 +246,8 @@ class _Schema(BaseModel):
 
 
 class VolumeSchema(_Schema):
-    """A volume as written: `drift` is `+x` where the anode is at the upper face of x, and so on."""
+    """A volume as written: a box between two corners in cm. `drift` is `+x` where electrons drift
+    to larger x, so that the anode is the upper face and the cathode the lower one; and so on."""
 
     name: str
     lower: Corner
@@ -268,10 +255,17 @@ class VolumeSchema(_Schema):
     drift: Literal["+x", "-x", "+y", "-y", "+z", "-z"]
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _sensible(self) -> Self:
         for axis, low, high in zip(AXES, self.lower, self.upper, strict=True):
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
                 raise ValueError(f"lower must be below upper along {axis}, not {low} and {high}")
+        sides = np.subtract(self.upper, self.lower)
+        drift = sides[AXES.index(self.drift[1])]
+        if not SHORTEST_DRIFT <= drift <= LONGEST_DRIFT or sides.max() > LONGEST_SIDE:
+            raise ValueError(
+                f"{self.name} is {' x '.join(f'{side:g}' for side in sides)} cm and drifts "
+                f"{drift:g} cm, which no detector does; lengths are in cm, 10 mm are 1.0"
+            )
         return self
 
     def build(self) -> Volume:
@@ -293,21 +287,32 @@ class RecombinationSchema(_Schema):
 
 
 class DetectorSchema(_Schema):
-    """The file, with its keys; units as in `Detector`."""
+    """The file, with its keys."""
 
     name: str
-    volumes: Annotated[tuple[VolumeSchema, ...], Field(min_length=1, max_length=127)]
-    voxel_size: Size = 0.3
-    field: DriftField = 0.5
-    temperature: Temperature = 87.3
-    density: Annotated[float, Field(ge=1, le=2)] = 1.396
-    drift_velocity: Velocity = 0.16
-    lifetime: Lifetime = 10_000.0
-    diffusion_longitudinal: Annotated[float, Field(ge=0, le=50)] = 4.0
-    diffusion_transverse: Annotated[float, Field(ge=0, le=50)] = 8.8
-    w_value: WValue = 23.6
-    gain: Positive = 1.0
-    recombination: RecombinationSchema = RecombinationSchema()
+    volumes: Annotated[tuple[VolumeSchema, ...], Field(min_length=1, max_length=127)] = Field(
+        description="boxes of argon in which electrons drift one way"
+    )
+    voxel_size: float = Field(0.3, ge=0.01, le=2, description="cm; 3 mm are 0.3")
+    field: float = Field(0.5, ge=0.01, le=10, description="kV/cm; 500 V/cm are 0.5")
+    temperature: float = Field(87.3, ge=83.8, le=100, description="K; argon melts at 83.8")
+    density: float = Field(1.396, ge=1, le=2, description="g/cm3")
+    drift_velocity: float = Field(0.16, ge=0.005, le=1, description="cm/us; 1.6 mm/us are 0.16")
+    lifetime: float = Field(
+        10_000.0,
+        ge=50,
+        allow_inf_nan=False,
+        description="of electrons, us; 10 ms are 10000",
+    )
+    diffusion_longitudinal: float = Field(4.0, ge=0, le=50, description="cm2/s")
+    diffusion_transverse: float = Field(8.8, ge=0, le=50, description="cm2/s")
+    w_value: float = Field(23.6, ge=10, le=50, description="energy per ion pair, eV")
+    gain: Positive = Field(
+        1.0, description="thousands of electrons per unit of charge of a hit; 1 if they are that"
+    )
+    recombination: RecombinationSchema = Field(
+        RecombinationSchema(), description="the law that links dE/dx to the charge that escapes"
+    )
 
     @field_validator("volumes")
     @classmethod
@@ -323,20 +328,6 @@ class DetectorSchema(_Schema):
 def _overlap(a: VolumeSchema, b: VolumeSchema) -> bool:
     lower, upper = np.maximum(a.lower, b.lower), np.minimum(a.upper, b.upper)
     return bool((upper - lower > 1e-6).all())
-
-
-def _message(source: str, error: ValidationError) -> str:
-    lines = [f"{_path(e['loc'])}: {e['msg']} (got {_short(e['input'])})" for e in error.errors()]
-    return f"{source}: " + "; ".join(lines)
-
-
-def _path(location: Sequence[int | str]) -> str:
-    return ".".join(map(str, location)) or "the file"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _check_points(points: Array) -> None:

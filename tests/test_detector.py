@@ -72,19 +72,23 @@ def test_a_detector_cannot_be_changed():
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["colour"], "red", "colour: Extra inputs"),
-        (["volumes", 0, "depth"], 3, r"volumes.0.depth: Extra inputs"),
-        (["recombination", "gamma"], 3, r"recombination.gamma: Extra inputs"),
+        (["feild"], 0.5, "feild: unknown key; did you mean 'field'"),
+        (["volumes", 0, "uper"], 3, r"volumes.0.uper: unknown key; did you mean 'upper'"),
+        (["recombination", "gamma"], 3, r"recombination.gamma: unknown key.*beta"),
         (["recombination", "model"], "new", r"recombination.model: .*'box'"),
         (["volumes", 0, "upper"], [-20, 6, 6], r"volumes.0: .*lower must be below upper along x"),
         (["volumes", 0, "upper"], [1, 6, 6], r"volumes: .*'left' and 'right' overlap"),
         (["volumes", 0, "name"], "right", r"volumes: .*two volumes are named 'right'"),
         (["volumes", 0, "drift"], "x", r"volumes.0.drift"),
         (["volumes"], [], "volumes: "),
-        (["field"], 500, "field: "),
-        (["drift_velocity"], 1.6, "drift_velocity: "),
-        (["lifetime"], 10, "lifetime: "),
+        (["volumes", 0, "lower"], [-2560, 0, 0], "left is 2560 x 6 x 6 cm.*10 mm are 1.0"),
+        (["volumes", 0, "lower"], [-2.56, 0, 0], "drifts 2.56 cm"),
+        (["volumes", 1, "upper"], [10, 6, 10368], "lengths are in cm"),
+        (["field"], 500, "field: .* 500 V/cm are 0.5"),
+        (["drift_velocity"], 1.6, "drift_velocity: .*1.6 mm/us are 0.16"),
+        (["lifetime"], 10, "lifetime: .*10 ms are 10000"),
         (["voxel_size"], -0.3, "voxel_size: "),
+        (["voxel_size"], 3, "voxel_size: .*3 mm are 0.3"),
         (["temperature"], -186, "temperature: "),
     ],
 )
@@ -104,8 +108,8 @@ def test_files_that_are_no_description(tmp_path, text):
 
 
 def test_unknown_names_list_the_known():
-    with pytest.raises(ConfigError, match="generic"):
-        find("atlantis")
+    with pytest.raises(ConfigError, match=r"did you mean 'icarus'\?.*generic"):
+        find("icaruss")
     with pytest.raises(ConfigError, match="generic"):
         find("../detectors/generic")
 

@@ -11,7 +11,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "suggest": set(),
     "data": {"errors", "ops"},
-    "detector": {"data", "errors"},
+    "schema": {"errors", "suggest"},
+    "detector": {"data", "errors", "schema", "suggest"},
     "io": {"data", "errors"},
     "ops": {"data", "errors"},
     "sparse": {"data", "errors", "ops"},
@@ -19,9 +20,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stages": {"data", "detector", "errors", "nn", "ops", "sparse", "suggest"},
     "output": {"data", "errors", "io"},
     "convert": {"data", "errors", "io", "suggest"},
-    "config": {"errors", "io", "stages", "suggest"},
+    "config": {"errors", "io", "schema", "stages", "suggest"},
     "pipeline": {
-        "config", "data", "detector", "errors", "io", "output", "stages", "suggest", "reco"
+        "config", "data", "detector", "errors", "io", "output", "schema", "stages",
+        "suggest", "reco",
     },
     "simulate": {"data", "detector", "errors", "io", "ops"},
     "metrics": {"data", "detector", "errors", "ops"},
@@ -33,14 +35,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "display": {"data", "detector", "errors", "io", "output", "stages"},
     "cli": {
         "batch", "config", "convert", "data", "detector", "display", "errors", "io", "metrics",
-        "ops", "output", "pipeline", "reco", "simulate", "stages", "suggest", "train",
+        "ops", "output", "pipeline", "reco", "schema", "simulate", "stages", "suggest", "train",
     },
 }  # fmt: skip
 """Room -> the rooms it may import; `reco` is the package itself (its version)."""
 
 FOREIGN = {"torch", "torch_geometric"}
 """Heavy packages that the rooms below must not load: they would slow `reco inspect` down."""
-LIGHT = ("data", "io", "errors", "suggest", "detector", "output", "config")
+LIGHT = ("data", "io", "errors", "suggest", "detector", "output", "config", "schema")
 
 
 def room_of(path: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from reco import config as configuration
 from reco.cli.files import expand
+from reco.schema import validate
 
 
 def in_processes(n: int) -> bool:
@@ -47,7 +48,7 @@ def train_files(
     settings: configuration.Tree = {}
     for change in schedule:
         configuration.assign(settings, change)
-    chosen = configuration.validate(Schedule, settings, "--schedule")
+    chosen = validate(Schedule, settings, "--schedule")
     pipe = Pipeline(config, str(configuration.find(pipeline)))
     path = train_stage(pipe, stage, training, validation, chosen, folder, start_from)
     if int(os.environ.get("RANK", "0")) == 0:

@@ -27,6 +27,7 @@ from reco.pipeline.lock import locked
 from reco.pipeline.planner import Plan, only_for, plan
 from reco.pipeline.provenance import provenance
 from reco.pipeline.source import Source, open_source
+from reco.schema import validate
 from reco.stages import find
 from reco.stages.base import Context, Stage, StageOptions
 from reco.suggest import unknown
@@ -80,7 +81,7 @@ class Pipeline:
             if stage.name in self._classes:
                 raise ConfigError(f"{source}: {path}: a second stage named {stage.name!r}")
             self._classes[stage.name] = stage
-            self._options[stage.name] = configuration.validate(stage.Options, content, source, path)
+            self._options[stage.name] = validate(stage.Options, content, source, path)
         self._stages: dict[str, Stage] = {}
         _set_threads(configuration.threads(config.run))
 
