@@ -8,6 +8,7 @@ import h5py
 
 from reco import config as configuration
 from reco.data.product import EVENTS
+from reco.io.base import guard
 from reco.io.inspect import inspect_lines
 from reco.io.recognise import open_input
 from reco.io.store import StoredProducts, is_product_file
@@ -30,12 +31,16 @@ def _is_output(file: str) -> bool:
     try:
         with h5py.File(file, "r") as handle:
             return is_product_file(handle) and "hits" not in handle
-    except OSError:
+    except (OSError, RuntimeError, KeyError):
         return False  # opening it as an input says what is wrong
 
 
 def _output_lines(file: str) -> list[str]:
-    with StoredProducts(file) as stored, h5py.File(file, "r") as handle:
+    with (
+        StoredProducts(file) as stored,
+        h5py.File(file, "r") as handle,
+        guard(file, "output of reco"),
+    ):
         facts, n_events = stored.provenance, len(stored)
         tables = [f"{name} ({_rows(handle[name])} rows)" for name in handle if name != EVENTS]
     return [

@@ -128,6 +128,8 @@ def guard(path: str, where: str) -> Iterator[None]:
     """
     try:
         yield
+    except InputError as error:  # of a product, which does not know where its rows come from
+        raise FormatError(f"{path}: {where}: {error}; {CORRUPT}") from error
     except RecoError:
         raise
     except Exception as error:

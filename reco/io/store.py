@@ -20,6 +20,8 @@ from reco.data import products as catalogue
 from reco.data.product import EVENTS, Column, Product
 from reco.data.ragged import Array, Ragged
 from reco.errors import FormatError, RecoError
+from reco.io.base import guard, span
+from reco.io.hdf5 import check_length, open_hdf5
 
 FORMAT = "reco"
 VERSION = 1
@@ -164,20 +166,24 @@ class StoredProducts:
     ) -> None:
         self.path = path
         self._partial = partial
-        self._file = _open(Path(path)) if handle is None else handle
-        if not is_product_file(self._file):
-            raise FormatError(f"{self.path}: not a file written by reco")
-        version = int(self._file.attrs["version"])
-        if version > VERSION:
-            raise FormatError(f"{self.path}: format version {version}; upgrade reco to read it")
-        self.provenance: dict[str, Any] = json.loads(self._file.attrs["provenance"])
-        self.products = tuple(cls for cls in PRODUCTS if self._holds(cls))
-        self._n_events = self._count_events()
+        self._file = _open(path) if handle is None else handle
+        with guard(str(path), "file of reco"):
+            if not is_product_file(self._file):
+                raise FormatError(f"{self.path}: not a file written by reco")
+            version = int(self._file.attrs["version"])
+            if version > VERSION:
+                raise FormatError(f"{self.path}: format version {version}; upgrade reco to read it")
+            self.provenance: dict[str, Any] = json.loads(self._file.attrs["provenance"])
+            self.products = tuple(cls for cls in PRODUCTS if self._holds(cls))
+            self._n_events = self._count_events()
 
     def __len__(self) -> int:
         return self._n_events
 
     def _count_events(self) -> int:
+        for group in self._file.values():
+            for column in group.values():
+                check_length(str(self.path), column)
         for group in self._file.values():
             if "offsets" in group:
                 return len(group["offsets"]) - 1
@@ -197,10 +203,8 @@ class StoredProducts:
         missing = [cls.__name__ for cls in only if cls not in self.products]
         if missing:
             raise FormatError(f"{self.path}: holds no {', '.join(missing)}")
-        try:
+        with guard(str(self.path), span(start, stop)):
             return [self._read(cls, start, stop) for cls in (only or self.products)]
-        except (OSError, KeyError, ValueError) as error:
-            raise FormatError(f"{self.path}: events {start} to {stop}: {error}") from None
 
     def _read(self, cls: type[Product], start: int, stop: int) -> Product:
         return cls(
@@ -230,13 +234,10 @@ class StoredProducts:
         self.close()
 
 
-def _open(path: Path) -> h5py.File:
-    if not path.exists():
+def _open(path: str | Path) -> h5py.File:
+    if not Path(path).exists():
         raise FormatError(f"{path}: no such file")
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be opened as HDF5 ({error})") from None
+    return open_hdf5(str(path))
 
 
 def _join(parts: list[Array]) -> Array:

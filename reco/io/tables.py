@@ -12,7 +12,8 @@ import numpy as np
 from reco.data.product import EVENTS
 from reco.data.ragged import Array
 from reco.errors import FormatError
-from reco.io.base import CORRUPT
+from reco.io.base import CORRUPT, guard, span
+from reco.io.hdf5 import open_hdf5
 from reco.io.store import StoredProducts
 
 OFFSETS = "offsets"
@@ -51,9 +52,10 @@ class StoredTables:
             self.provenance: Mapping[str, Any] = stored.provenance
             self._n_events = len(stored)
         self.path = Path(path)
-        self._file = h5py.File(path, "r")
-        self.names = [name for name in self._file if isinstance(self._file[name], h5py.Group)]
-        self.about = {name: _about(self._file[name]) for name in self.names}
+        self._file = open_hdf5(str(path))
+        with guard(str(path), "file of reco"):
+            self.names = [name for name in self._file if isinstance(self._file[name], h5py.Group)]
+            self.about = {name: _about(self._file[name]) for name in self.names}
 
     def __len__(self) -> int:
         """Number of events."""
@@ -63,15 +65,17 @@ class StoredTables:
         """These tables, `size` events at a time; one batch of none where there are no events."""
         for start in range(0, max(len(self), 1), size):
             stop = min(start + size, len(self))
-            try:
-                tables = {name: self._rows(self._file[name], start, stop) for name in names}
-                yield Batch(self._entry(start, stop), tables)
-            except (OSError, KeyError, ValueError) as error:
-                raise FormatError(f"{self.path}: events {start} to {stop}: {error}") from None
+            tables = {name: self.rows(name, start, stop) for name in names}
+            yield Batch(self._entry(start, stop), tables)
 
     def _entry(self, start: int, stop: int) -> Array:
-        stored = self._file.get(f"{EVENTS}/entry")
-        return np.arange(start, stop) if stored is None else np.asarray(stored[start:stop])
+        events = self.rows(EVENTS, start, stop).columns if EVENTS in self.names else {}
+        return np.asarray(events.get("entry", np.arange(start, stop)))
+
+    def rows(self, name: str, start: int, stop: int) -> Rows:
+        """One table of the events start to stop - 1; of none, too."""
+        with guard(str(self.path), f"table {name!r}, {span(start, max(stop, start + 1))}"):
+            return self._rows(self._file[name], start, stop)
 
     def _rows(self, group: h5py.Group, start: int, stop: int) -> Rows:
         if OFFSETS in group:
@@ -79,6 +83,8 @@ class StoredTables:
         else:
             offsets = np.arange(start, stop + 1)
         first, last = int(offsets[0]), int(offsets[-1])
+        if first < 0 or len(offsets) != stop - start + 1 or (np.diff(offsets) < 0).any():
+            raise ValueError("its offsets do not rise from event to event")
         columns = {name: np.asarray(group[name][first:last]) for name in group if name != OFFSETS}
         for name, values in columns.items():
             if len(values) != last - first:
@@ -87,6 +93,9 @@ class StoredTables:
                     f"{len(group[name])} rows, its events reach row {last}; {CORRUPT}"
                 )
         return Rows(columns, offsets - first)
+
+    def close(self) -> None:
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +106,7 @@ class StoredTables:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        self.close()
 
 
 def _about(group: h5py.Group) -> dict[str, tuple[str, str]]:

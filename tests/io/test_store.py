@@ -114,7 +114,7 @@ def test_errors_say_what_and_where(tmp_path):
     with StoredProducts(tmp_path / "a.h5") as stored, pytest.raises(FormatError, match="no Hits"):
         stored.read(0, 1, [Hits])
     os.truncate(tmp_path / "a.h5", 300)
-    with pytest.raises(FormatError, match="cannot be opened"):
+    with pytest.raises(FormatError, match="HDF5 file: cannot be read"):
         StoredProducts(tmp_path / "a.h5")
 
 
