@@ -40,7 +40,7 @@ class Volume:
 
     name: unique in its detector. lower, upper: corners, cm. drift_axis: 0, 1, 2 for x, y, z.
     drift_direction: +1 where electrons drift towards larger coordinates (the anode is the upper
-    face), -1 where towards smaller ones.
+    face), -1 where towards smaller ones. t0: us by which its clock is late.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Volume:
     upper: tuple[float, float, float]
     drift_axis: int
     drift_direction: int
+    t0: float = 0.0
 
     @property
     def anode(self) -> float:
@@ -86,7 +87,8 @@ class Detector:
     density: g/cm3. drift_velocity: cm/us. lifetime: of drifting electrons, us.
     diffusion_longitudinal, diffusion_transverse: cm2/s. w_value: energy per ion pair, eV.
     gain: electrons per unit of a charge hit, divided by 1000 (1 where hits are in thousands of
-    electrons, as `Hits` has them).
+    electrons, as `Hits` has them). displacement: file that `reco.ops.displacement` reads, None for
+    an even field.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Detector:
     w_value: float
     gain: float
     recombination: Recombination
+    displacement: str | None = None
 
     @classmethod
     def load(cls, name: str | Path) -> Self:
@@ -118,16 +121,20 @@ class Detector:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ConfigError(f"{path}: not a readable YAML file: {error}") from error
-        return cls.of(content, str(path))
+        return cls.of(content, str(path), path.parent)
 
     @classmethod
-    def of(cls, content: object, source: str = "detector") -> Self:
-        """Build from the parsed content of a description; source is named in messages."""
+    def of(cls, content: object, source: str = "detector", folder: Path = Path()) -> Self:
+        """Build from the parsed content of a description.
+
+        source: is named in messages. folder: of the files that the description names.
+        """
         schema = validate(DetectorSchema, content, source)
-        constants = schema.model_dump(exclude={"volumes", "recombination"})
+        constants = schema.model_dump(exclude={"volumes", "recombination", "displacement"})
         return cls(
             volumes=tuple(volume.build() for volume in schema.volumes),
             recombination=Recombination(**schema.recombination.model_dump()),
+            displacement=schema.displacement and str(folder / schema.displacement),
             **constants,
         )
 
@@ -203,6 +210,19 @@ class Detector:
             time[here] = distance / self.drift_velocity
         return time
 
+    def on_time(self, points: Array) -> Array:
+        """(N, 3) cm -> (N, 3) cm, moved to where a clock that is not late would have put them.
+
+        A late clock makes every drift seem longer; what is in no volume stays where it is.
+        """
+        if not any(volume.t0 for volume in self.volumes):
+            return points
+        volume, moved = self.volume_of(points), points.copy()
+        for row, box in enumerate(self.volumes):
+            shift = box.drift_direction * self.drift_velocity * box.t0
+            moved[volume == row, box.drift_axis] += shift
+        return moved
+
     def index_of(self, points: Array) -> Array:
         """(N, 3) positions in cm -> (N, 3) int32 voxel on the grid, clipped to it.
 
@@ -253,6 +273,7 @@ class VolumeSchema(_Schema):
     lower: Corner
     upper: Corner
     drift: Literal["+x", "-x", "+y", "-y", "+z", "-z"]
+    t0: float = Field(0.0, ge=-10_000, le=10_000, description="us by which its clock is late")
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -271,7 +292,7 @@ class VolumeSchema(_Schema):
     def build(self) -> Volume:
         sign, axis = self.drift
         direction = 1 if sign == "+" else -1
-        return Volume(self.name, self.lower, self.upper, AXES.index(axis), direction)
+        return Volume(self.name, self.lower, self.upper, AXES.index(axis), direction, self.t0)
 
 
 class RecombinationSchema(_Schema):
@@ -312,6 +333,9 @@ class DetectorSchema(_Schema):
     )
     recombination: RecombinationSchema = Field(
         RecombinationSchema(), description="the law that links dE/dx to the charge that escapes"
+    )
+    displacement: str | None = Field(
+        None, description="HDF5 file, beside this one, of the shifts that space charge calls for"
     )
 
     @field_validator("volumes")

@@ -107,6 +107,13 @@ def test_files_that_are_no_description(tmp_path, text):
         Detector.load(file)
 
 
+def test_files_are_looked_for_beside_the_description(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({**TWO, "displacement": "map.h5"}))
+    assert Detector.load(file).displacement == str(tmp_path / "map.h5")
+    assert Detector.of(TWO).displacement is None
+
+
 def test_unknown_names_list_the_known():
     with pytest.raises(ConfigError, match=r"did you mean 'icarus'\?.*generic"):
         find("icaruss")

@@ -1,5 +1,6 @@
 """Hits -> Voxels: the border where data enter the chain; checked, calibrated, put on the grid."""
 
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from reco.data.ragged import Array, Ragged
 from reco.detector import Detector
 from reco.errors import InputError
 from reco.ops import recombination as law
+from reco.ops.displacement import Displacement
 from reco.ops.voxelize import CHUNK, accumulate, pack, unpack
 from reco.stages.base import Context, Stage, StageOptions
 
@@ -18,8 +20,9 @@ HIGHEST_DEDX = 50.0
 
 
 class Voxelize(Stage):
-    """Sum hits per voxel. Hits of charge are corrected for lifetime, gain and recombination;
-    hits of energy are taken as they are."""
+    """Sum hits per voxel, at the place where the detector's clocks and its map of displacements put
+    them. Hits of charge are corrected for lifetime, gain and recombination; hits of energy are
+    taken as they are."""
 
     name = "voxelize"
 
@@ -40,6 +43,8 @@ class Voxelize(Stage):
     def __init__(self, options: Options, context: Context) -> None:
         super().__init__(options, context)
         self.detector = context.detector
+        path = context.detector.displacement
+        self.displacement = Displacement.read(Path(path)) if path else None
 
     def __call__(self, hits: Hits) -> Voxels:
         events = [self._event(hits, event) for event in range(len(hits))]
@@ -58,10 +63,11 @@ class Voxelize(Stage):
         keys, values = [], []
         for first in range(0, len(value), CHUNK):
             rows = slice(first, first + CHUNK)
-            number, inside = voxel_numbers(self.detector, position[rows])
+            place = self._place(position[rows])
+            number, inside = voxel_numbers(self.detector, place)
             kept = value[rows][inside].astype(np.float64)
             if charge:
-                kept *= self._gain(position[rows][inside])
+                kept *= self._gain(place[inside])
             keys.append(number)
             values.append(kept)
         if not keys:
@@ -72,6 +78,11 @@ class Voxelize(Stage):
         above = (energy > 0) & (energy >= self.options.threshold)
         index = unpack(number[above], self.detector.grid_shape)
         return _Grid(index, energy[above], len(value) - sum(map(len, values)))
+
+    def _place(self, position: Array) -> Array:
+        """(N, 3) cm as read out -> (N, 3) cm where the charge was."""
+        place = self.detector.on_time(position)
+        return place if self.displacement is None else self.displacement(place)
 
     def _gain(self, position: Array) -> Array | float:
         """(N, 3) -> factor from charge at the readout to thousands of electrons at the track."""

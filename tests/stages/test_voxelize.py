@@ -1,3 +1,7 @@
+import dataclasses
+import math
+
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -5,7 +9,7 @@ import torch
 from reco.data.products import Hits, Quantity
 from reco.data.ragged import Ragged
 from reco.detector import Detector
-from reco.errors import InputError
+from reco.errors import ConfigError, InputError
 from reco.ops import recombination as law
 from reco.stages.base import Context
 from reco.stages.voxelize import Voxelize
@@ -81,6 +85,63 @@ def test_local_recombination_inverts_the_law_at_high_loss():
         hits(rows, quantity=Quantity.CHARGE)
     )
     np.testing.assert_allclose(out.energy.values, dedx * path, rtol=1e-5)
+
+
+LAWS = {"box": {"model": "box"}, "birks": {"model": "birks"}}
+LAWS["ellipsoid"] = {"model": "ellipsoid", "alpha": 0.904, "beta": 0.204}
+
+
+@pytest.mark.parametrize(
+    # by hand, as in test_recombination: the factors at 2.105 MeV/cm, 0.5 kV/cm, 1.396 g/cm3
+    ("law_name", "factor"),
+    [("box", 0.70488), ("birks", 0.69774), ("ellipsoid", 0.67975)],
+)
+def test_a_known_charge_becomes_a_known_energy(law_name, factor):
+    detector = Detector.of(
+        {
+            "name": "one",
+            "volumes": [{"name": "a", "lower": [0, 0, 0], "upper": [80, 9, 9], "drift": "-x"}],
+            "gain": 0.05,
+            "lifetime": 1000,
+            "recombination": LAWS[law_name],
+        }
+    )
+    # 40 cm at 0.16 cm/us are 250 us: exp(-0.25) of the electrons arrive; 20 of them make a count
+    electrons = 4.0 / 23.6e-6 * factor
+    counts = electrons * math.exp(-0.25) / 50
+    voxelize = Voxelize(Voxelize.Options(), Context(detector, torch.device("cpu")))
+    out = voxelize(hits([(40, 4.4, 4.4, counts)], quantity=Quantity.CHARGE))
+    assert out.energy.values == pytest.approx([4.0], rel=1e-4)
+
+
+def test_a_late_clock_moves_each_volume_towards_its_own_anode():
+    late = [dataclasses.replace(v, t0=10.0 * (i + 1)) for i, v in enumerate(DETECTOR.volumes)]
+    detector = dataclasses.replace(DETECTOR, volumes=tuple(late))
+    voxelize = Voxelize(Voxelize.Options(), Context(detector, torch.device("cpu")))
+    out = voxelize(hits([(-50.1, 0.1, 0.1, 1), (50.1, 0.1, 0.1, 2), (114.9, 0.1, 0.1, 3)]))
+    # 1.6 cm towards -x, 3.2 cm towards +x; what would lie behind the anode is outside
+    np.testing.assert_allclose(out.position[0][:, 0], [-51.75, 53.25], atol=1e-4)
+    assert out.n_hits_outside[0] == 1
+
+
+def test_a_map_of_displacements_moves_hits(tmp_path):
+    path = tmp_path / "map.h5"
+    grid = np.array([-100.0, 0.0, 100.0])
+    x, y, z = np.meshgrid(grid, grid, grid, indexing="ij")
+    shift = np.stack([0.03 * x, 0 * x, 0.02 * z + 0.01 * y], axis=-1)  # linear: exact
+    with h5py.File(path, "w") as file:
+        for name, values in zip(("x", "y", "z", "shift"), (grid, grid, grid, shift), strict=True):
+            file[name] = values
+    detector = dataclasses.replace(DETECTOR, displacement=str(path))
+    voxelize = Voxelize(Voxelize.Options(), Context(detector, torch.device("cpu")))
+    rows = np.array([[40.0, -20, 60, 1], [110, 0, 0, 2]])  # the second beyond the map
+    out = voxelize(hits(rows))
+    expected = [[41.2, -20, 61], [113, 0, 0]]
+    np.testing.assert_allclose(out.position[0], expected, atol=0.15 + 1e-4)
+    with h5py.File(path, "a") as file:
+        del file["y"]
+    with pytest.raises(ConfigError, match=r"map.h5: .*must hold rising x, y, z"):
+        Voxelize(Voxelize.Options(), Context(detector, torch.device("cpu")))
 
 
 def test_absurd_charge_stays_finite():
