@@ -1,16 +1,10 @@
 """The public sparse convolution: it checks its arguments, then hands them to a backend."""
 
-from collections.abc import Callable
-
 import torch
 
 from reco.errors import InputError
-from reco.sparse.cpu import CpuConv
+from reco.sparse.backends import choose
 from reco.sparse.maps import KernelMap
-from reco.sparse.reference import ReferenceConv
-
-Backend = Callable[[torch.Tensor, torch.Tensor, KernelMap], torch.Tensor]
-BACKENDS: dict[str, Backend] = {"reference": ReferenceConv.apply, "cpu": CpuConv.apply}
 
 
 def conv(
@@ -19,23 +13,15 @@ def conv(
     """Sparse convolution: out[i] = sum over k of features[map.table[k, i]] @ weight[k].
 
     features: (inputs, C_in). weight: (K, C_in, C_out), z fastest, input = output + offset.
-    backend: "cpu" (float32 on the CPU), "reference" (anything), or "auto".
+    backend: a name of `reco.sparse.BACKENDS`, or "auto": the fastest of our own engines for dtype
+    and device.
     Returns (outputs, C_out), differentiable in features and weight.
 
-    Raises InputError for shapes, dtypes or devices that do not fit together.
+    Raises InputError for shapes, dtypes or devices that do not fit together, and for a backend
+    that is unknown, not installed, or cannot take the features.
     """
     _check(features, weight, kernel_map)
-    fast = features.dtype == torch.float32 and features.device.type == "cpu"
-    if backend == "auto":
-        backend = "cpu" if fast else "reference"
-    if backend not in BACKENDS:
-        raise InputError(f"backend: {backend!r}, expected 'auto' or one of {sorted(BACKENDS)}")
-    if backend == "cpu" and not fast:
-        raise InputError(
-            f"features: {features.dtype} on {features.device}; backend 'cpu' takes torch.float32 "
-            "on the CPU, backend 'reference' takes the rest"
-        )
-    return BACKENDS[backend](features, weight, kernel_map)
+    return choose(backend, features)(features, weight, kernel_map)
 
 
 def _check(features: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap) -> None:

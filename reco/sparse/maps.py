@@ -5,9 +5,10 @@ k = 9 (dx + 1) + 3 (dy + 1) + (dz + 1), and the input voxel is the output voxel 
 a 2^3 stride-2 map has k = 4 (x & 1) + 2 (y & 1) + (z & 1) of the fine voxel.
 """
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from reco.sparse.tensor import Keys, check_coordinates, lexicographic_order, pac
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
+Derived = TypeVar("Derived")
 
 
 class Pairs(NamedTuple):
@@ -32,6 +34,13 @@ class Pairs(NamedTuple):
     starts: Int64
 
 
+class Places(NamedTuple):
+    """Where the rows of a map lie: (inputs, 4) and (outputs, 4) int32, each in its own voxels."""
+
+    inputs: Int32
+    outputs: Int32
+
+
 @dataclass(frozen=True)
 class KernelMap:
     """Input rows of every output row.
@@ -39,11 +48,14 @@ class KernelMap:
     table: (K, outputs) int32; table[k, i] is the input row at offset k of output i, or -1.
     inputs: number of input rows. symmetric: offset K - 1 - k is offset k read backwards, as in a
     submanifold map, so that reversing the offsets exchanges inputs and outputs.
+    places: for engines that find the pairs themselves; widens: the outputs are the finer voxels.
     """
 
     table: Int32
     inputs: int
     symmetric: bool = False
+    places: Places | None = None
+    widens: bool = False
 
     @property
     def offsets(self) -> int:
@@ -66,21 +78,30 @@ class KernelMap:
         return self.tiled(max(self.outputs, 1))
 
     @cached_property
-    def _tiled(self) -> dict[int, Pairs]:
+    def _derived(self) -> dict[Hashable, Any]:
         return {}
+
+    def derived(
+        self, build: Callable[["KernelMap", Any], Derived], argument: Hashable
+    ) -> Derived:
+        """build(self, argument), made once: what a backend needs of the map, as on a device."""
+        key = (build, argument)
+        if key not in self._derived:
+            self._derived[key] = build(self, argument)
+        return self._derived[key]
 
     def tiled(self, rows: int) -> Pairs:
         """All pairs, sorted by tile of `rows` targets, then by offset, then by target."""
-        if rows not in self._tiled:
-            self._tiled[rows] = Pairs(*_collect_pairs(self.table, rows))
-        return self._tiled[rows]
+        return self.derived(_pairs_by_tile, rows)
 
     @cached_property
     def transposed(self) -> "KernelMap":
         """The map with inputs and outputs exchanged; offset k stays offset k."""
         if self.symmetric:
             return KernelMap(np.ascontiguousarray(self.table[::-1]), self.outputs, symmetric=True)
-        return KernelMap(_transpose(self.table, self.inputs), self.outputs)
+        places = Places(*self.places[::-1]) if self.places else None
+        table = _transpose(self.table, self.inputs)
+        return KernelMap(table, self.outputs, places=places, widens=not self.widens)
 
     @cached_property
     def pointwise(self) -> "KernelMap":
@@ -133,14 +154,16 @@ def build_pyramid(coordinates: torch.Tensor | Int32, levels: int) -> Pyramid:
     return Pyramid(tuple(all_voxels), tuple(same), tuple(down))
 
 
-def submanifold_map(coordinates: torch.Tensor | Int32) -> KernelMap:
-    """The 3^3 map of sorted, unique voxels (N, 4) int32 onto themselves.
+def submanifold_map(coordinates: torch.Tensor | Int32, size: int = 3) -> KernelMap:
+    """The size^3 map (size odd) of sorted, unique voxels (N, 4) int32 onto themselves.
 
     Raises InputError for a wrong shape or dtype, for unsorted voxels, and for duplicates.
     """
+    if size < 1 or size % 2 == 0:
+        raise InputError(f"size: {size}, expected an odd number of voxels: 1, 3, 5")
     voxels = _as_array(coordinates)
     _check_order(voxels, pack(voxels))
-    return _same(voxels)
+    return _same(voxels, size // 2)
 
 
 def strided_map(coordinates: torch.Tensor | Int32) -> tuple[Int32, KernelMap]:
@@ -153,15 +176,19 @@ def strided_map(coordinates: torch.Tensor | Int32) -> tuple[Int32, KernelMap]:
     return _downsample(voxels)
 
 
-def _same(voxels: Int32) -> KernelMap:
-    table = _merge_neighbours(voxels, *pack(voxels))
-    return KernelMap(table, len(voxels), symmetric=True)
+def _same(voxels: Int32, radius: int = 1) -> KernelMap:
+    table = _merge_neighbours(voxels, *pack(voxels, radius), radius)
+    return KernelMap(table, len(voxels), symmetric=True, places=Places(voxels, voxels))
 
 
 def _downsample(voxels: Int32) -> tuple[Int32, KernelMap]:
     parents = voxels >> np.array([0, 1, 1, 1], np.int32)
     coarse, table = _group(voxels, parents, lexicographic_order(parents))
-    return coarse, KernelMap(table, len(voxels))
+    return coarse, KernelMap(table, len(voxels), places=Places(voxels, coarse))
+
+
+def _pairs_by_tile(kernel_map: KernelMap, rows: int) -> Pairs:
+    return Pairs(*_collect_pairs(kernel_map.table, rows))
 
 
 def _as_array(coordinates: Any) -> Int32:
@@ -218,19 +245,19 @@ def _group(voxels, parents, order):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _merge_neighbours(voxels, keys, step_x, step_y):  # type: ignore[no-untyped-def]
-    """Two-pointer merges along z: each of the 5 half-columns is found in one sweep."""
+def _merge_neighbours(voxels, keys, step_x, step_y, radius):  # type: ignore[no-untyped-def]
+    """Two-pointer merges along z: each column of half the kernel is found in one sweep."""
     n = len(keys)
+    size = 2 * radius + 1
     batch = voxels[:, 0].copy()
-    table = np.full((27, n), -1, np.int32)
+    table = np.full((size**3, n), -1, np.int32)
     for i in range(n):
-        table[13, i] = i
-    for column in range(5):
-        dx = -1 if column < 3 else 0
-        dy = column - 1 if column < 3 else column - 4
-        shift = dx * step_x + dy * step_y - 1
-        offset = 9 * (dx + 1) + 3 * (dy + 1)
-        width = 2 if column < 4 else 0
+        table[size**3 // 2, i] = i
+    centre = size * size // 2
+    for column in range(centre + (radius > 0)):
+        shift = (column // size - radius) * step_x + (column % size - radius) * step_y - radius
+        offset = size * column
+        width = 2 * radius if column < centre else radius - 1
         j = 0
         for i in range(n):
             low = keys[i] + shift
@@ -240,7 +267,7 @@ def _merge_neighbours(voxels, keys, step_x, step_y):  # type: ignore[no-untyped-
             while q < n and batch[q] == batch[i] and keys[q] <= low + width:
                 k = offset + keys[q] - low
                 table[k, i] = q
-                table[26 - k, q] = i
+                table[size**3 - 1 - k, q] = i
                 q += 1
     return table
 

@@ -22,7 +22,7 @@ class ReferenceConv(torch.autograd.Function):
         out = features.new_zeros(kernel_map.outputs, weight.shape[2])
         # a lower precision would be that of the products alone: sums are kept in that of features
         with torch.autocast(features.device.type, enabled=False):
-            for k, (sources, targets) in enumerate(_pairs(kernel_map, features.device)):
+            for k, (sources, targets) in enumerate(kernel_map.derived(_pairs, features.device)):
                 out.index_add_(0, targets, features[sources] @ weight[k])
         return out
 
@@ -32,7 +32,7 @@ class ReferenceConv(torch.autograd.Function):
         (gradient,) = gradients
         feature_gradient = torch.zeros_like(features)
         weight_gradient = torch.zeros_like(weight)
-        for k, (sources, targets) in enumerate(_pairs(ctx.kernel_map, features.device)):
+        for k, (sources, targets) in enumerate(ctx.kernel_map.derived(_pairs, features.device)):
             rows = gradient[targets]
             feature_gradient.index_add_(0, sources, rows @ weight[k].T)
             weight_gradient[k] = features[sources].T @ rows

@@ -42,8 +42,9 @@ class SparseTensor:
 
     def sorted(self) -> "SparseTensor":
         """The same voxels in lexicographic order of (batch, x, y, z)."""
-        order = torch.from_numpy(lexicographic_order(self.coordinates.numpy()))
-        return SparseTensor(self.coordinates[order], self.features[order])
+        order = torch.from_numpy(lexicographic_order(self.coordinates.cpu().numpy()))
+        place, row = order.to(self.coordinates.device), order.to(self.features.device)
+        return SparseTensor(self.coordinates[place], self.features[row])
 
 
 def check_coordinates(coordinates: Any) -> None:
@@ -63,25 +64,25 @@ class Keys(NamedTuple):
     step_y: int
 
 
-def pack(coordinates: npt.NDArray[np.int32]) -> Keys:
+def pack(coordinates: npt.NDArray[np.int32], margin: int = 1) -> Keys:
     """Keys of voxels (N, 4) int32, ordered as the x, y, z columns are lexicographically.
 
     The batch column is left out, so that every event may span the whole range whatever the
-    number of events. Keys are relative to the smallest coordinate of the call; one unit of
-    margin on each side keeps the keys of neighbours apart from those across a face.
+    number of events. Keys are relative to the smallest coordinate of the call; the margin, in
+    voxels on each side, keeps the keys of neighbours apart from those across a face.
 
     Raises InputError where the three extents together do not fit 62 bits (2^20 per axis do).
     """
     check_coordinates(coordinates)
     low, high = _bounds(coordinates)
-    extent = [int(e) for e in high - low + 3]
+    extent = [int(e) for e in high - low + 1 + 2 * margin]
     if extent[0] * extent[1] * extent[2] > KEY_LIMIT:
         raise InputError(
             f"coordinates: x, y, z span {extent[0]} x {extent[1]} x {extent[2]} voxels, more than "
             "62 bits hold; use larger voxels or remove outlying coordinates"
         )
     step_x, step_y = extent[1] * extent[2], extent[2]
-    return Keys(_pack(coordinates, low, step_x, step_y), step_x, step_y)
+    return Keys(_pack(coordinates, low - margin, step_x, step_y), step_x, step_y)
 
 
 def lexicographic_order(coordinates: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
@@ -105,8 +106,8 @@ def _bounds(coordinates):  # type: ignore[no-untyped-def]
 def _pack(coordinates, low, step_x, step_y):  # type: ignore[no-untyped-def]
     keys = np.empty(len(coordinates), np.int64)
     for i in range(len(coordinates)):
-        x = coordinates[i, 1] - low[0] + 1
-        y = coordinates[i, 2] - low[1] + 1
-        z = coordinates[i, 3] - low[2] + 1
+        x = coordinates[i, 1] - low[0]
+        y = coordinates[i, 2] - low[1]
+        z = coordinates[i, 3] - low[2]
         keys[i] = x * step_x + y * step_y + z
     return keys

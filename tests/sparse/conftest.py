@@ -1,9 +1,14 @@
 """Small events that look like tracks, and an oracle that imports nothing from reco.sparse."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # before any kernel is imported
 
 
 def walk(seed: int, count: int, batch: int = 0, low: int = 0) -> np.ndarray:
