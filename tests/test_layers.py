@@ -31,7 +31,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "config", "data", "detector", "errors", "io", "metrics", "nn", "ops", "pipeline", "sparse",
         "stages",
     },
-    "batch": {"config", "data", "errors", "io", "pipeline"},
+    "batch": {
+        "config", "data", "detector", "errors", "io", "pipeline", "reco", "schema", "stages",
+        "suggest",
+    },
     "display": {"data", "detector", "errors", "io", "output", "stages"},
     "cli": {
         "batch", "config", "convert", "data", "detector", "display", "errors", "io", "metrics",

@@ -15,6 +15,10 @@ EXTRAS = {
     "pyhepmc": "sim",
     "lightning_fabric": "train",
     "tensorboard": "train",
+    "dask": "batch",
+    "distributed": "batch",
+    "dask_jobqueue": "batch",
+    "cryptography": "batch",
 }
 """Packages that only some commands need -> the extra of this package that brings them."""
 

@@ -75,13 +75,78 @@ def run(
     start: Annotated[int, typer.Option(min=0, help="First event.")] = 0,
     stop: Annotated[int | None, typer.Option(min=0, help="Event before which to stop.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output.")] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="K/N", help="Only this part, into shards: for arrays of batch jobs."),
+    ] = None,
 ) -> None:
     """Reconstruct files of hits. Exit code 3: some events failed."""
+    overrides = overrides + _settings(device=device, threads=threads, batch_size=batch_size)
+    if shard is not None:
+        from reco.cli.submit import run_part
+
+        raise typer.Exit(run_part(pipeline, overrides, inputs or (), output, shard))
     from reco.cli.run import Request, run_all
 
-    overrides = overrides + _settings(device=device, threads=threads, batch_size=batch_size)
     chosen = Request(tuple(inputs or ()), stored, output, until, start, stop, overwrite)
     raise typer.Exit(run_all(pipeline, overrides, chosen))
+
+
+@app.command()
+def submit(
+    pipeline: PipelineFile,
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Files, globs, URLs.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of shards and manifest.")],
+    site: Annotated[
+        str, typer.Option(help="YAML file, or a shipped name: local, slurm, htcondor, dask.")
+    ] = "local",
+    workers: Annotated[
+        int | None, typer.Option("-j", "--workers", min=1, help="Or jobs [as the site says].")
+    ] = None,
+    events: Annotated[int | None, typer.Option(min=1, help="Per work item [1000].")] = None,
+    tries: Annotated[int, typer.Option(min=1, help="Before an item is set aside.")] = 4,
+    limit: Annotated[
+        float | None, typer.Option(min=1, metavar="SECONDS", help="Of an item; then it is killed.")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Also what was set aside.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the job scripts, and do nothing.")
+    ] = False,
+    overrides: Overrides = [],  # noqa: B006
+) -> None:
+    """Reconstruct many files on many workers; the same command again goes on.
+
+    Exit code 3: events failed, or inputs were set aside (needs `pip install reco[batch]`).
+    """
+    from reco.cli.submit import request_of, submit_files
+
+    request = request_of(pipeline, overrides, inputs, output, events, again, limit)
+    raise typer.Exit(submit_files(request, site, workers, tries, dry_run))
+
+
+@app.command()
+def status(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of `reco submit`.")],
+) -> None:
+    """Say what is done, what failed and what was set aside. Exit code 3: something was."""
+    from reco.cli.submit import status_of
+
+    raise typer.Exit(status_of(folder))
+
+
+@app.command()
+def merge(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of `reco submit`.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="HDF5 file.")],
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Although work items are missing.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output.")] = False,
+) -> None:
+    """Join shards into the file that one `reco run` would have written."""
+    from reco.cli.submit import merge_folder
+
+    merge_folder(folder, output, partial, overwrite)
 
 
 @app.command()

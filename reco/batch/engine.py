@@ -1,0 +1,216 @@
+"""Gives work items to workers, through Dask, and tries those again that fail."""
+
+import logging
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reco.batch.manifest import Failure, Shard
+from reco.batch.plan import WorkItem
+from reco.batch.site import LOGS, Dask, HTCondor, Local, Site, Slurm, environments
+from reco.batch.worker import Job, run_item
+from reco.errors import RecoError
+
+if TYPE_CHECKING:
+    from dask_jobqueue.core import JobQueueCluster
+    from distributed import Client
+    from distributed.deploy.spec import SpecCluster
+
+MOST_WAITING = 2000
+"""Items that Dask knows of at a time: more than workers, few enough for its scheduler."""
+SECONDS_BETWEEN_LOOKS = 0.1
+SECONDS_BETWEEN_REPAIRS = 10.0
+
+Result = Shard | Failure
+
+
+def here(job: Job, items: Iterable[WorkItem], tries: int) -> Iterator[list[Result]]:
+    """Run items in this process, one after the other."""
+    for item in items:
+        result = attempt(job, item)
+        for n in range(2, tries + 1):
+            if isinstance(result, Failure):
+                result = _tried(attempt(job, item), n)
+        yield [result]
+
+
+def attempt(job: Job, item: WorkItem) -> Result:
+    """Run an item; what it raises becomes a Failure that names this machine."""
+    try:
+        return run_item(job, item)
+    except Exception as error:
+        text = str(error) if isinstance(error, RecoError) else f"{type(error).__name__}: {error}"
+        return Failure(item, f"{' '.join(text.split())} (on {socket.gethostname()})", _address())
+
+
+def _address() -> str:
+    from distributed import get_worker
+
+    try:
+        return str(get_worker().address)
+    except ValueError:  # not in a worker
+        return ""
+
+
+def _tried(result: Result, times: int) -> Result:
+    if isinstance(result, Shard):
+        return result
+    return Failure(result.item, result.message, result.worker, times)
+
+
+def on_workers(
+    client: "Client",
+    run: Callable[[Job, WorkItem], Result],
+    job: Job,
+    items: Iterable[WorkItem],
+    tries: int,
+) -> Iterator[list[Result]]:
+    """Run items on the workers of a Dask client; results come in any order, some at a time.
+
+    An item that fails goes to another worker where there is one. It is given up after so many
+    tries, or when as many workers died with it. An empty list means that nothing came for a while.
+    """
+    from distributed import as_completed
+
+    begun: Counter[WorkItem] = Counter()
+    running: dict[Any, WorkItem] = {}
+    finished = as_completed(with_results=True, raise_errors=False)
+
+    def begin(item: WorkItem, not_on: str = "") -> None:
+        begun[item] += 1
+        others = [w for w in client.nthreads() if w != not_on] if not_on else None
+        future = client.submit(
+            run,
+            job,
+            item,
+            key=("shards", item.path, item.identity, item.start, begun[item]),
+            workers=others or None,
+            allow_other_workers=bool(others),
+        )
+        running[future.key] = item
+        finished.add(future)
+
+    waiting = iter(items)
+    while True:
+        for item in islice(waiting, MOST_WAITING - len(running)):
+            begin(item)
+        if not running:
+            return
+        done = []
+        for future, result in finished.next_batch(block=False):
+            item = running.pop(future.key)
+            result = _result(item, result)
+            if isinstance(result, Failure) and result.worker and begun[item] < tries:
+                begin(item, not_on=result.worker)
+            else:
+                done.append(_tried(result, begun.pop(item)))
+        yield done
+        if not done:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _result(item: WorkItem, found: Any) -> Result:
+    """What `attempt` gave, or a Failure without a worker where Dask itself gave up."""
+    if isinstance(found, Shard | Failure):
+        return found
+    if isinstance(found, tuple):  # type, error, traceback
+        return Failure(item, f"the worker died with it, each time ({found[1]})")
+    raise RecoError("the Dask scheduler is gone; submit again to go on")
+
+
+@contextmanager
+def workers(site: Site, folder: Path, tries: int) -> Iterator["Client"]:
+    """Start the workers of a site and end them with the block. Raises RecoError.
+
+    All that Dask sends is encrypted, with keys made for this run, unless the site is a scheduler
+    that runs already: whoever reaches a Dask port unasked could run code as this user.
+    """
+    import dask
+    from distributed import Client
+
+    if isinstance(site, Dask):
+        with _existing(site) as client:
+            yield client
+        return
+    settings = {
+        "distributed.scheduler.allowed-failures": tries - 1,
+        "distributed.scheduler.worker-saturation": 1.0,  # an item waits for no busy worker
+    }
+    with dask.config.set(settings), _cluster(site, folder) as cluster, Client(cluster) as client:
+        yield client
+
+
+def _cluster(site: Local | Slurm | HTCondor, folder: Path) -> "SpecCluster":
+    if isinstance(site, Local):
+        return _processes(site)
+    from distributed import Security
+
+    (folder / LOGS).mkdir(exist_ok=True)
+    options = site.options(folder) | {"shared_temp_directory": str(folder)}
+    try:
+        cluster = _queue_of(site)[0](security=Security.temporary(), **options)
+        cluster.scale(jobs=site.jobs)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise RecoError(f"jobs cannot be submitted: {error}") from None
+    _keep_up(cluster, site.jobs)
+    return cluster
+
+
+def _keep_up(cluster: "JobQueueCluster", jobs: int) -> None:
+    """Submit jobs anew for those that ended; dask-jobqueue does so only when asked to scale."""
+    from distributed.compatibility import PeriodicCallback
+
+    again = PeriodicCallback(lambda: cluster.scale(jobs=jobs), 1e3 * SECONDS_BETWEEN_REPAIRS)
+    cluster.loop.add_callback(again.start)
+
+
+def job_script(site: Slurm | HTCondor, folder: Path) -> str:
+    """What would be given to the batch system for each worker."""
+    job = _queue_of(site)[1]("tls://SUBMITTER:PORT", name="reco-0", **site.options(folder))
+    return str(job.job_script())
+
+
+def _queue_of(site: Slurm | HTCondor) -> tuple[Any, Any]:
+    """The classes of dask-jobqueue for a cluster and for one of its jobs."""
+    from dask_jobqueue import HTCondorCluster, SLURMCluster
+
+    cluster = SLURMCluster if isinstance(site, Slurm) else HTCondorCluster
+    return cluster, cluster.job_cls
+
+
+def _processes(site: Local) -> "SpecCluster":
+    from distributed import Nanny, Scheduler, Security
+    from distributed.deploy.spec import SpecCluster
+
+    security = Security.temporary()
+    common = {"host": "127.0.0.1", "protocol": "tls://", "security": security}
+    quiet = {"silence_logs": logging.ERROR}
+    worker = common | quiet | {"nthreads": 1, "memory_limit": site.memory or 0}
+    specs = {
+        number: {"cls": Nanny, "options": worker | {"env": environment}}
+        for number, environment in enumerate(environments(site))
+    }
+    scheduler = {"cls": Scheduler, "options": common | {"dashboard_address": "127.0.0.1:0"}}
+    return SpecCluster(workers=specs, scheduler=scheduler, security=security, **quiet)
+
+
+def _existing(site: Dask) -> "Client":
+    from distributed import Client, Security
+
+    security = None
+    if site.ca:
+        security = Security(
+            tls_ca_file=site.ca,
+            tls_client_cert=site.certificate,
+            tls_client_key=site.key,
+            require_encryption=True,
+        )
+    try:
+        return Client(site.address, security=security)
+    except (OSError, ValueError) as error:
+        raise RecoError(f"{site.address}: no Dask scheduler answers there ({error})") from None

@@ -1,0 +1,143 @@
+"""All shards into one file, table by table: the file that one process would have written."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from reco.batch.manifest import Ledger, Shard, ledger, path_of
+from reco.data.ragged import Array
+from reco.errors import RecoError
+from reco.pipeline.lock import locked
+from reco.stages.weights import sha256_of
+
+OFFSETS = "offsets"
+
+
+@dataclass(frozen=True)
+class Merged:
+    """events: in the file. missing: work items that are not."""
+
+    path: Path
+    events: int
+    missing: int
+
+
+def merge(
+    folder: Path,
+    path: Path,
+    *,
+    partial: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Merged:
+    """Write what is recorded in a folder, in the order of the files and of their events.
+
+    A shard is in memory by one column at a time. partial: also where items are missing. Raises
+    RecoError where they are, where a shard is not what was recorded, and where shards differ in
+    how they were made.
+    """
+    book = ledger(folder)
+    chosen = [book.shards[item] for item in book.items() if item in book.shards]
+    missing = book.missing()
+    if not chosen:
+        raise RecoError(f"{folder}: nothing to merge; `reco submit` makes shards")
+    if missing and not partial:
+        raise RecoError(
+            f"{folder}: {len(missing)} items are missing, the first is {missing[0]}; "
+            "`reco submit` again makes them, --partial leaves them out"
+        )
+    events = sum(shard.events for _, shard in chosen)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with locked(path):
+        try:
+            with h5py.File(temporary, "w") as out:
+                done = 0
+                for root, shard in chosen:
+                    _append(out, path_of(root, shard.name), shard)
+                    done += shard.events
+                    if progress:
+                        progress(done, events)
+                _check_lengths(out)
+                _describe(out, book, path_of(chosen[0][0], chosen[0][1].name), missing != [])
+            os.replace(temporary, path)
+        except OSError as error:
+            raise RecoError(f"{path}: writing failed ({error})") from None
+        finally:
+            temporary.unlink(missing_ok=True)
+    return Merged(path, events, len(missing))
+
+
+def _append(out: h5py.File, path: Path, shard: Shard) -> None:
+    if not path.is_file() or sha256_of(path) != shard.sha256:
+        raise RecoError(
+            f"{path}: is not what was recorded (damaged or gone); remove it, `reco submit` again "
+            "makes it anew"
+        )
+    with h5py.File(path, "r") as file:
+        for table, group in file.items():
+            for name, column in group.items():
+                target = _column(out.require_group(table), name, column)
+                rows = column[()]
+                if name == OFFSETS and len(target):
+                    rows = rows[1:] + target[-1]
+                _extend(target, rows)
+
+
+def _column(group: h5py.Group, name: str, like: h5py.Dataset) -> h5py.Dataset:
+    if name in group:
+        return group[name]
+    made = group.create_dataset(
+        name,
+        shape=(0, *like.shape[1:]),
+        maxshape=like.maxshape,
+        dtype=like.dtype,
+        chunks=like.chunks,
+        compression=like.compression,
+        shuffle=like.shuffle,
+    )
+    for key, value in like.attrs.items():
+        made.attrs[key] = value
+    return made
+
+
+def _extend(column: h5py.Dataset, rows: Array) -> None:
+    before = len(column)
+    column.resize(before + len(rows), axis=0)
+    if len(rows):
+        column[before:] = rows
+
+
+def _check_lengths(out: h5py.File) -> None:
+    """A shard without a column has no rows in its table; all others were added to each column."""
+    for table, group in out.items():
+        wrong = {len(column) for name, column in group.items() if name != OFFSETS}
+        if OFFSETS in group:
+            wrong.discard(int(group[OFFSETS][-1]))
+        if len(wrong) > (OFFSETS not in group):
+            raise RecoError(f"table {table!r}: shards have different columns; were they changed?")
+
+
+def _describe(out: h5py.File, book: Ledger, first: Path, partial: bool) -> None:
+    with h5py.File(first, "r") as file:
+        for key, value in file.attrs.items():
+            out.attrs[key] = value
+    facts: dict[str, Any] = json.loads(out.attrs["provenance"])
+    inputs = [
+        {"path": f.path, "sha256": f.identity, "events": f.events} for f in book.files.values()
+    ]
+    shards = {shard.facts for _, shard in book.shards.values()}
+    events = sum(file.events for file in book.files.values())
+    facts |= {
+        "input": inputs[0] if len(inputs) == 1 else {"path": f"{len(inputs)} files"},
+        "inputs": inputs,
+        "events": [0, events],
+        "made_with": [json.loads(shard) for shard in sorted(shards)],
+        "partial": partial,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    out.attrs["provenance"] = json.dumps(facts)
