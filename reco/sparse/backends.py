@@ -109,19 +109,24 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
 )
 
 
-def choose(name: str, features: torch.Tensor) -> Function:
-    """The engine of that name; "auto": the fastest of our own for dtype and device.
-
-    Raises InputError for an unknown name, an engine that is not installed, and features that it
-    cannot take.
-    """
-    if name == "auto":
-        name = _fastest(features)
+def engine(name: str) -> Backend:
+    """Raises InputError for an unknown name, and for an engine that is not installed."""
     if name not in BACKENDS:
         raise InputError(f"backend: {name!r}, expected 'auto' or one of {sorted(BACKENDS)}")
     backend = BACKENDS[name]
     if not backend.installed:
         raise InputError(f"backend: {name!r} needs {backend.needs}: {backend.install}")
+    return backend
+
+
+def choose(name: str, features: torch.Tensor) -> Function:
+    """The engine of that name; "auto": the fastest of our own for dtype and device.
+
+    Raises InputError as `engine`, and for features that it cannot take.
+    """
+    if name == "auto":
+        name = _fastest(features)
+    backend = engine(name)
     if not backend.takes(features):
         dtypes = ", ".join(map(str, backend.dtypes))
         raise InputError(

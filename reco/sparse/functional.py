@@ -30,6 +30,8 @@ def _check(features: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap) 
             f"features: shape {tuple(features.shape)}, expected ({kernel_map.inputs}, C_in): "
             "one row per input voxel of the kernel map"
         )
+    if not features.is_floating_point():
+        raise InputError(f"features: dtype {features.dtype}, expected floating point")
     expected = (kernel_map.offsets, features.shape[1])
     if weight.ndim != 3 or tuple(weight.shape[:2]) != expected:
         raise InputError(

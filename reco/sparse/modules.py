@@ -3,12 +3,15 @@
 import torch
 from torch import nn
 
+from reco.sparse.backends import engine
 from reco.sparse.functional import conv
 from reco.sparse.maps import KernelMap
 
 
 class _SparseConv(nn.Module):
     """Weights (K, C_in, C_out), He-initialized for the offsets that exist in a typical event."""
+
+    backend = "auto"
 
     def __init__(self, in_channels: int, out_channels: int, offsets: int, typical: int) -> None:
         super().__init__()
@@ -21,14 +24,14 @@ class _SparseConv(nn.Module):
 
 
 class SubmanifoldConv3d(_SparseConv):
-    """3^3 convolution onto the same voxels, without bias; of 27 offsets some 9 exist."""
+    """size^3 convolution onto the same voxels, without bias; of 27 offsets some 9 exist."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, out_channels, offsets=27, typical=9)
+    def __init__(self, in_channels: int, out_channels: int, size: int = 3) -> None:
+        super().__init__(in_channels, out_channels, offsets=size**3, typical=size**2)
 
     def forward(self, features: torch.Tensor, same: KernelMap) -> torch.Tensor:
         """(N, C_in) to (N, C_out); `same` from `submanifold_map` or `Pyramid.same`."""
-        return conv(features, self.weight, same)
+        return conv(features, self.weight, same, self.backend)
 
 
 class SparseConv3d(_SparseConv):
@@ -39,7 +42,7 @@ class SparseConv3d(_SparseConv):
 
     def forward(self, features: torch.Tensor, down: KernelMap) -> torch.Tensor:
         """(N_fine, C_in) to (N_coarse, C_out); `down` from `strided_map` or `Pyramid.down`."""
-        return conv(features, self.weight, down)
+        return conv(features, self.weight, down, self.backend)
 
 
 class SparseInverseConv3d(_SparseConv):
@@ -50,4 +53,16 @@ class SparseInverseConv3d(_SparseConv):
 
     def forward(self, features: torch.Tensor, down: KernelMap) -> torch.Tensor:
         """(N_coarse, C_in) to (N_fine, C_out); `down` is the map of the way down."""
-        return conv(features, self.weight, down.transposed)
+        return conv(features, self.weight, down.transposed, self.backend)
+
+
+def set_backend(module: nn.Module, backend: str) -> None:
+    """Let all sparse convolutions of a model run on one engine of `BACKENDS`, or on "auto".
+
+    Raises InputError for an unknown name, and for an engine that is not installed.
+    """
+    if backend != "auto":
+        engine(backend)
+    for layer in module.modules():
+        if isinstance(layer, _SparseConv):
+            layer.backend = backend
