@@ -8,7 +8,9 @@ import h5py
 
 from reco import config as configuration
 from reco.data.product import EVENTS
+from reco.errors import FormatError
 from reco.io.base import guard
+from reco.io.hdf5 import open_hdf5
 from reco.io.inspect import inspect_lines
 from reco.io.recognise import open_input
 from reco.io.store import StoredProducts, is_product_file
@@ -29,16 +31,16 @@ def _is_output(file: str) -> bool:
     if not Path(file).is_file() or not h5py.is_hdf5(file):
         return False
     try:
-        with h5py.File(file, "r") as handle:
+        with open_hdf5(file) as handle:
             return is_product_file(handle) and "hits" not in handle
-    except (OSError, RuntimeError, KeyError):
+    except (FormatError, OSError, RuntimeError, KeyError):
         return False  # opening it as an input says what is wrong
 
 
 def _output_lines(file: str) -> list[str]:
     with (
         StoredProducts(file) as stored,
-        h5py.File(file, "r") as handle,
+        open_hdf5(file) as handle,
         guard(file, "output of reco"),
     ):
         facts, n_events = stored.provenance, len(stored)
