@@ -18,20 +18,39 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
+    from reco.data.classes import PID, Semantic
     from reco.errors import RecoError
+    from reco.event import Event, Interaction, Particle, partners
     from reco.output import Output, open
-    from reco.pipeline import Event, Pipeline, load
+    from reco.pipeline import Pipeline, load
 
 _HOME = {
-    "Event": "reco.pipeline",
+    "Event": "reco.event",
+    "Interaction": "reco.event",
     "Output": "reco.output",
+    "PID": "reco.data.classes",
+    "Particle": "reco.event",
     "Pipeline": "reco.pipeline",
     "RecoError": "reco.errors",
+    "Semantic": "reco.data.classes",
     "load": "reco.pipeline",
     "open": "reco.output",
+    "partners": "reco.event",
 }
 
-__all__ = ["Event", "Output", "Pipeline", "RecoError", "load", "open"]
+__all__ = [
+    "PID",
+    "Event",
+    "Interaction",
+    "Output",
+    "Particle",
+    "Pipeline",
+    "RecoError",
+    "Semantic",
+    "load",
+    "open",
+    "partners",
+]
 
 
 def __getattr__(name: str) -> Any:

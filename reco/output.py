@@ -1,74 +1,108 @@
-"""Tables as awkward arrays: of an output file (`reco.open`), or of products in memory."""
+"""An output file as awkward arrays, and event by event."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import awkward as ak
-import h5py
 import numpy as np
 
-from reco.data.product import Column, Product, column_of
-from reco.data.ragged import Array, Ragged
-from reco.errors import FormatError, InputError
+from reco.data.bundle import Bundle
+from reco.data.product import EVENTS
+from reco.data.ragged import Array
+from reco.display.words import html_table
+from reco.errors import InputError
+from reco.event import Event, rows
 from reco.io.store import StoredProducts
+from reco.io.tables import StoredTables
 
-OFFSETS = "offsets"
-AXES = ("x", "y", "z")
+AT_ONCE = 64
+"""Events that a loop over them reads together."""
 
 
 class Output:
     """A file written by reco, as awkward arrays with an entry per event.
 
     `f.voxels.energy`, `f.particles.start.x`, `f.events.status`: a table is read when it is first
-    asked for. `f[100:200]` is the same file restricted to these events, for files larger than the
-    memory. provenance: how the file was made.
+    asked for. `f[3]` is one event, and a loop over `f` gives all. `f[100:200]` is the same file
+    restricted to these events, for files larger than the memory. provenance: how the file was
+    made. boxes: (V, 2, 3) corners of the detector's volumes, cm.
 
     Raises FormatError when the file is not native, truncated or of a newer version.
     """
 
     def __init__(self, path: str | Path) -> None:
-        with StoredProducts(path) as stored:
-            self.provenance: Mapping[str, Any] = stored.provenance
-            self._events = range(len(stored))
-        self.path = Path(path)
-        self._file = h5py.File(path, "r")
+        self._products = StoredProducts(path, partial=True)
+        self._stored = StoredTables(path)
+        self._events = range(len(self._stored))
         self._read: dict[str, ak.Array] = {}
+        self.path = Path(path)
+        self.provenance: Mapping[str, Any] = self._stored.provenance
+        self.boxes = _boxes(self.provenance)
 
     def __len__(self) -> int:
         """Number of events."""
         return len(self._events)
 
-    def __getitem__(self, events: slice) -> "Output":
-        """The events of a slice (without a step); shares the open file."""
-        if not isinstance(events, slice) or events.step not in (None, 1):
-            raise InputError("give a range of events, such as f[100:200]")
-        part = Output.__new__(Output)
-        part.provenance, part.path, part._file = self.provenance, self.path, self._file
-        part._events, part._read = self._events[events], {}
-        return part
+    @overload
+    def __getitem__(self, events: int) -> Event: ...
+    @overload
+    def __getitem__(self, events: slice) -> "Output": ...
+    def __getitem__(self, events: int | slice) -> "Event | Output":
+        """One event, or those of a slice without a step; the open file is shared.
+
+        Raises InputError where there is no such event.
+        """
+        if isinstance(events, slice) and events.step in (None, 1):
+            part = Output.__new__(Output)
+            part.__dict__ |= {**self.__dict__, "_events": self._events[events], "_read": {}}
+            return part
+        if not isinstance(events, int | np.integer):
+            raise InputError("give an event, such as f[3], or a range of them, such as f[100:200]")
+        if not -len(self) <= events < len(self):
+            last = f" (0 to {len(self) - 1})" if len(self) else ""
+            raise InputError(f"{self.path}: no event {events}; the file has {len(self)}{last}")
+        at = self._events[events]
+        return next(self._between(at, at + 1))
+
+    def __iter__(self) -> Iterator[Event]:
+        """The events, some read at a time."""
+        last = self._events.stop
+        for start in range(self._events.start, last, AT_ONCE):
+            yield from self._between(start, min(start + AT_ONCE, last))
+
+    def _between(self, start: int, stop: int) -> Iterator[Event]:
+        bundle = Bundle(tuple(self._products.read(start, stop)))
+        for i in range(stop - start):
+            yield Event(bundle.at(i), self.boxes, self.path.name)
 
     @property
     def tables(self) -> list[str]:
-        return list(self._file)
+        return self._stored.names
 
     @property
     def units(self) -> dict[str, dict[str, str]]:
         """Unit of every column, by table and name in the file; "" for none."""
-        return {table: self._attributes(table, "unit") for table in self.tables}
+        return {t: {c: unit for c, (unit, _) in about.items()} for t, about in self._about}
 
     @property
     def docs(self) -> dict[str, dict[str, str]]:
         """What every column is, by table and name in the file."""
-        return {table: self._attributes(table, "doc") for table in self.tables}
+        return {t: {c: doc for c, (_, doc) in about.items()} for t, about in self._about}
+
+    @property
+    def _about(self) -> ItemsView[str, Mapping[str, tuple[str, str]]]:
+        return self._stored.about.items()
 
     def __getattr__(self, name: str) -> ak.Array:
         if name.startswith("_") or name not in self.tables:
             known = "" if name.startswith("_") else f"; it has {', '.join(self.tables)}"
             raise AttributeError(f"this file has no table {name!r}{known}")
         if name not in self._read:
-            self._read[name] = self._table(name)
+            found = self._stored.rows(name, self._events.start, self._events.stop)
+            offsets = None if name == EVENTS else found.offsets
+            self._read[name] = rows(name, found.columns, offsets)
         return self._read[name]
 
     def __dir__(self) -> list[str]:
@@ -77,25 +111,17 @@ class Output:
     def __repr__(self) -> str:
         return f"<Output {self.path}: {len(self)} events; {', '.join(self.tables)}>"
 
-    def _table(self, name: str) -> ak.Array:
-        group, events = self._file[name], self._events
-        rows, offsets = slice(events.start, events.stop), None
-        try:
-            if OFFSETS in group:
-                offsets = group[OFFSETS][events.start : events.stop + 1]
-                rows = slice(int(offsets[0]), int(offsets[-1]))
-                offsets = offsets - offsets[0]
-            columns = {column: group[column][rows] for column in group if column != OFFSETS}
-        except (OSError, KeyError) as error:
-            raise FormatError(f"{self.path}: table {name!r} cannot be read ({error})") from None
-        return table(columns, offsets)
-
-    def _attributes(self, name: str, attribute: str) -> dict[str, str]:
-        group = self._file[name]
-        return {c: str(group[c].attrs[attribute]) for c in group if attribute in group[c].attrs}
+    def _repr_html_(self) -> str:
+        columns = (
+            ", ".join(f"{name} [{unit}]" if unit else name for name, (unit, _) in about.items())
+            for _, about in self._about
+        )
+        facts = {"table": tuple(self.tables), "columns": tuple(columns)}
+        return html_table(facts, str(self.path), f"{len(self)} events")
 
     def close(self) -> None:
-        self._file.close()
+        self._products.close()
+        self._stored.close()
 
     def __enter__(self) -> Self:
         return self
@@ -109,71 +135,12 @@ class Output:
         self.close()
 
 
+def _boxes(provenance: Mapping[str, Any]) -> Array:
+    """Of the detector, where the file names one."""
+    volumes = provenance.get("detector", {}).get("volumes", ())
+    return np.array([(v["lower"], v["upper"]) for v in volumes]).reshape(-1, 2, 3)
+
+
 def open(path: str | Path) -> Output:
     """Open a file written by reco; see `Output` and docs/output.md."""
     return Output(path)
-
-
-def table_of(products: Iterable[Product], name: str) -> ak.Array:
-    """One table of products in memory, an entry per event."""
-    columns: dict[str, Array] = {}
-    offsets: Array | None = None
-    for column, data in _columns(products, name):
-        if isinstance(data, Ragged):
-            columns[column], offsets = data.values, data.offsets
-        else:
-            columns[column] = data
-    return table(columns, offsets)
-
-
-def _columns(products: Iterable[Product], name: str) -> Iterator[tuple[str, Array | Ragged]]:
-    for product in products:
-        for field, data in product.items():
-            spec = column_of(field)
-            if spec.table == name:
-                yield from ((part, _part(data, spec, i)) for i, part in enumerate(spec.parts))
-
-
-def _part(data: Array | Ragged, spec: Column, i: int) -> Array | Ragged:
-    if len(spec.parts) == 1:
-        return data
-    return data.like(data.values[:, i]) if isinstance(data, Ragged) else data[:, i]
-
-
-def table(columns: Mapping[str, Array], offsets: Array | None) -> ak.Array:
-    """Flat columns (N, ...) -> records, cut into events by offsets (E + 1,) unless None.
-
-    Columns `start_x`, `start_y`, `start_z` become one field `start` with x, y and z. Numbers are
-    not copied.
-    """
-    n_rows = len(next(iter(columns.values()), ()))
-    records = _records(columns, n_rows)
-    if offsets is None:
-        return ak.Array(records)
-    index = ak.index.Index64(np.ascontiguousarray(offsets, dtype=np.int64))
-    return ak.Array(ak.contents.ListOffsetArray(index, records))
-
-
-def _records(columns: Mapping[str, Array], n_rows: int) -> Any:
-    fields: dict[str, Any] = {}
-    for name, values in columns.items():
-        stem, _, axis = name.rpartition("_")
-        vector = [columns[f"{stem}_{a}"] for a in AXES if f"{stem}_{a}" in columns]
-        if axis not in AXES or len(vector) < len(AXES):
-            fields[name] = _content(values)
-        elif stem not in fields:
-            parts = map(_content, vector)
-            fields[stem] = _record(dict(zip(AXES, parts, strict=True)), n_rows)
-    return _record(fields, n_rows)
-
-
-def _record(fields: Mapping[str, Any], n_rows: int) -> Any:
-    return ak.contents.RecordArray(list(fields.values()), list(fields), length=n_rows)
-
-
-def _content(values: Array) -> Any:
-    if values.dtype.kind == "S":
-        values = np.char.decode(values, "utf-8", "replace")
-    elif values.dtype == np.float16:  # few operations of awkward know it
-        values = values.astype(np.float32)
-    return ak.from_numpy(values, regulararray=True).layout

@@ -18,11 +18,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sparse": {"data", "errors", "ops"},
     "nn": {"data", "errors", "ops", "sparse"},
     "stages": {"data", "detector", "errors", "nn", "ops", "sparse", "suggest"},
-    "output": {"data", "errors", "io"},
+    "event": {"data", "display", "errors", "io"},
+    "output": {"data", "display", "errors", "event", "io"},
     "convert": {"data", "errors", "io", "suggest"},
     "config": {"errors", "io", "schema", "stages", "suggest"},
     "pipeline": {
-        "config", "data", "detector", "errors", "io", "output", "schema", "stages",
+        "config", "data", "detector", "errors", "event", "io", "schema", "stages",
         "suggest", "reco",
     },
     "simulate": {"data", "detector", "errors", "io", "ops"},
@@ -35,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "config", "data", "detector", "errors", "io", "pipeline", "reco", "schema", "stages",
         "suggest",
     },
-    "display": {"data", "detector", "errors", "io", "output", "stages"},
+    "display": {"data", "errors"},
     "cli": {
         "batch", "config", "convert", "data", "detector", "display", "errors", "io", "metrics",
         "ops", "output", "pipeline", "reco", "schema", "simulate", "stages", "suggest", "train",

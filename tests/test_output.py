@@ -20,7 +20,6 @@ from reco.data.products import (
 from reco.data.ragged import Ragged, offsets_of
 from reco.errors import FormatError, InputError
 from reco.io.store import PRODUCTS, Writer
-from reco.output import table, table_of
 
 COUNTS = {"voxels": [3, 0, 2, 1], "particles": [2, 0, 0, 1], "interactions": [1, 0, 0, 1]}
 
@@ -107,11 +106,17 @@ def test_slices_hold_what_the_whole_holds(file, events):
     assert part[0:1].voxels.tolist() == file.voxels[events][0:1].tolist()
 
 
-def test_memory_and_file_agree(file):
-    for name in ("voxels", "particles"):
-        memory = table_of([example(kind) for kind in PRODUCTS], name)
-        for field in getattr(file, name).fields:
-            assert memory[field].tolist() == getattr(file, name)[field].tolist()
+def test_an_event_holds_what_the_file_holds(file):
+    events = list(file)
+    assert len(events) == 4
+    for i, event in enumerate(events):
+        assert event.entry == file.events.entry[i]
+        for name in event.tables:
+            whole = getattr(file, name)[i]
+            for field in getattr(event, name).fields:
+                assert getattr(event, name)[field].tolist() == whole[field].tolist()
+        assert repr(file[i]) == repr(event)
+    assert repr(file[-1]) == repr(file[2:][1]) == repr(events[3])
 
 
 def test_units_documentation_and_provenance(file):
@@ -121,24 +126,20 @@ def test_units_documentation_and_provenance(file):
     assert file.provenance == {"made": "here"}
 
 
-def test_numbers_are_not_copied():
-    energy = np.arange(3.0)
-    built = table({"energy": energy}, np.array([0, 1, 3]))
-    energy[0] = 7
-    assert built.energy.tolist() == [[7.0], [1.0, 2.0]]
-
-
 def test_what_is_not_there(file, tmp_path):
     with pytest.raises(AttributeError, match=r"no table 'particle'; it has .*particles"):
         _ = file.particle
     with pytest.raises(InputError, match=r"f\[100:200\]"):
-        _ = file[3]
+        _ = file["particles"]
+    for number in (4, -5):
+        with pytest.raises(InputError, match=rf"no event {number}; the file has 4 \(0 to 3\)"):
+            _ = file[number]
     with pytest.raises(FormatError, match="no such file"):
         reco.open(tmp_path / "none.h5")
     with Writer(tmp_path / "a.h5", {}) as out:
         out.write([Header.empty(2)])
     os.truncate(tmp_path / "a.h5", 500)
-    with pytest.raises(FormatError, match="cannot be opened"):
+    with pytest.raises(FormatError, match="HDF5 file: cannot be read"):
         reco.open(tmp_path / "a.h5")
 
 

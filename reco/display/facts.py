@@ -126,5 +126,6 @@ def _row(value: int) -> str:
     return str(value) if value >= 0 else NOTHING
 
 
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace") or NOTHING
+def _text(value: bytes | str) -> str:
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    return text or NOTHING

@@ -3,14 +3,31 @@
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
+from typing import Protocol
 
 from reco.display.page import Place, page_at, plotly_js
-from reco.display.stored import StoredScenes
+from reco.display.scene import Scene
 from reco.errors import RecoError
 
 HOST = "127.0.0.1"
 PLOTLY = "/plotly.js"
 EVENT = "/event/"
+
+
+class Event(Protocol):
+    """What is served."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def scene(self) -> Scene: ...
+
+
+class Events(Protocol):
+    """Events of a file, by their position; raises RecoError where there is none."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, event: int, /) -> Event: ...
 
 
 class Server(ThreadingHTTPServer):
@@ -22,8 +39,8 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, scenes: StoredScenes, port: int) -> None:
-        self.scenes = scenes
+    def __init__(self, events: Events, port: int) -> None:
+        self.events = events
         self.lock = Lock()  # the file is read by one thread at a time
         self.plotly = plotly_js().encode()
         try:
@@ -40,9 +57,10 @@ class Server(ThreadingHTTPServer):
 
     def event_page(self, number: int) -> str:
         with self.lock:
-            scene = self.scenes[number]
-        place = Place(number, len(self.scenes))
-        return page_at(scene, self.scenes.path.name, place, PLOTLY).html
+            event = self.events[number]
+            scene = event.scene
+        place = Place(number, len(self.events))
+        return page_at(scene, event.name, place, PLOTLY).html
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -5,9 +5,8 @@ from threading import Thread
 
 import pytest
 
-from reco.display.page import page_of
 from reco.display.server import Server
-from reco.display.stored import StoredScenes
+from reco.output import Output
 from tests.display.chromium import Browser
 
 pytest.importorskip("plotly")
@@ -30,8 +29,8 @@ def page(output, data_output, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     urls = []
     for path in (output, data_output):
-        with StoredScenes(path) as scenes:
-            page_of(scenes[0], path.name).write(folder / f"{path.stem}.html")
+        with Output(path) as events:
+            events[0].show().write(folder / f"{path.stem}.html")
         urls.append((folder / f"{path.stem}.html").as_uri())
     return urls
 
@@ -232,7 +231,7 @@ def test_an_output_of_data_that_stops_early(browser, page):
 
 
 def test_browsing_the_events_of_a_file(browser, output):
-    with StoredScenes(output) as scenes, Server(scenes, 0) as server:
+    with Output(output) as events, Server(events, 0) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         opened(browser, server.url_of(0), "#colour=semantic")
         assert browser.js("document.querySelector('#previous').hasAttribute('href')") is False

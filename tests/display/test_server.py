@@ -6,15 +6,15 @@ from threading import Thread
 import pytest
 
 from reco.display.server import Server
-from reco.display.stored import StoredScenes
 from reco.errors import RecoError
+from reco.output import Output
 
 pytest.importorskip("plotly")
 
 
 @pytest.fixture(scope="module")
 def server(output):
-    with StoredScenes(output) as scenes, Server(scenes, 0) as served:
+    with Output(output) as events, Server(events, 0) as served:
         Thread(target=served.serve_forever, daemon=True).start()
         yield served
         served.shutdown()
@@ -74,7 +74,7 @@ def test_only_from_this_machine(server):
 
 
 def test_a_port_in_use_is_told(output):
-    with StoredScenes(output) as scenes, socket.create_server(("127.0.0.1", 0)) as taken:
+    with Output(output) as events, socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(RecoError, match=rf"port {port} cannot be used .* --port 0"):
-            Server(scenes, port)
+            Server(events, port)
