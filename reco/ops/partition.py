@@ -17,19 +17,15 @@ ROUNDS = 5
 """Most rounds of joins and moves."""
 
 
-def log_odds(
-    score: Array, size_a: Array, size_b: Array, largest: float = 5.0, doubt: float = 0.0
-) -> Array:
-    """Votes of pairs: log odds of the scores, within ±largest, less doubt, times the smaller size.
+def log_odds(score: Array, size_a: Array, size_b: Array, largest: float = 5.0) -> Array:
+    """Votes of pairs: log odds of the scores, within ±largest, times the smaller size.
 
     score: (M,) probability to belong together. size_a, size_b: (M,) voxels of both clusters.
-    doubt: log odds at which a pair is for neither side; a false join costs more than a missed one,
-    which other pairs may mend.
     A crumb says little of whether two showers are one, so it shall not outvote them.
     """
     score = np.clip(score.astype(np.float64), 1e-6, 1 - 1e-6)
     odds = np.clip(np.log(score / (1 - score)), -largest, largest)
-    return (odds - doubt) * np.minimum(size_a, size_b)
+    return odds * np.minimum(size_a, size_b)
 
 
 def partition(n: int, pairs: Array, vote: Array) -> Array:

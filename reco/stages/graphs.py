@@ -28,6 +28,9 @@ N_NODE_FEATURES = 33
 """Without those of the backbone."""
 N_LEADING = 32
 """Largest clusters of an event that others may come from, however far."""
+N_FOREMOST = 20
+"""Largest clusters of an event of which every pair is judged: where nothing speaks against two of
+them, a crumb between both would join them."""
 
 
 class GraphModel(ModelOptions):
@@ -112,7 +115,9 @@ def candidates(scene: Scene, clusters: Clusters, reach: Reach) -> Candidates:
     table = submanifold_map(np.concatenate([batch, scene.index], axis=1)).table[:13]
     rows, affinity, _ = touching(table, clusters.cluster, scene.affinity)
     sampled = Sampled.of(scene.index, clusters.cluster)
-    far = towards_starts(clusters.shape, _leading(clusters.shape), reach.far)
+    leading = _leading(clusters.shape)
+    among = np.stack(np.triu_indices(len(leading[:N_FOREMOST]), 1), axis=1)
+    far = np.concatenate([towards_starts(clusters.shape, leading, reach.far), leading[among]])
     pairs = contacts(sampled, reach.near, reach.cells, rows, far)
     links = _links(clusters, pairs, rows, affinity)
     score = clusters.members.mean(scene.voxels.scores)

@@ -35,10 +35,6 @@ N_EXTRA = 11 + 4 + 4 + N_SEMANTIC
 """Features of a particle beside those of any cluster, see `particle_features`."""
 
 
-DOUBT = 1.0
-"""See log_odds; from the validation events of docs/training.md."""
-
-
 class MakeInteractions(LearnedStage):
     """One event at a time, so that no answer depends on what else is in the batch.
 
@@ -197,5 +193,5 @@ def decode(output: GraphOutput, found: Candidates, voxel_particle: Array) -> Int
 def group_particles(output: GraphOutput, found: Candidates) -> Array:
     """(P,) int32 interaction of each particle."""
     sizes = found.n_voxels[found.pairs]
-    vote = log_odds(output.pairs.sigmoid().numpy(), sizes[:, 0], sizes[:, 1], doubt=DOUBT)
+    vote = log_odds(output.pairs.sigmoid().numpy(), sizes[:, 0], sizes[:, 1])
     return partition(len(found.n_voxels), found.pairs, vote)

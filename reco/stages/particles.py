@@ -24,10 +24,6 @@ from reco.stages.learned import LearnedOptions, LearnedStage
 REACH = Reach(near=8, cells=16, far=4)
 
 
-DOUBT = 0.6
-"""See log_odds; from the validation events of docs/training.md."""
-
-
 class MakeParticles(LearnedStage):
     """One event at a time, so that no answer depends on what else is in the batch.
 
@@ -93,7 +89,7 @@ def decode(output: GraphOutput, found: Candidates, voxel_fragment: Array) -> Par
 def group_fragments(output: GraphOutput, found: Candidates) -> Array:
     """(C,) int32 particle of each fragment."""
     sizes = found.n_voxels[found.pairs]
-    vote = log_odds(output.pairs.sigmoid().numpy(), sizes[:, 0], sizes[:, 1], doubt=DOUBT)
+    vote = log_odds(output.pairs.sigmoid().numpy(), sizes[:, 0], sizes[:, 1])
     return partition(len(found.n_voxels), found.pairs, vote)
 
 
