@@ -1,5 +1,5 @@
 # A name for each chore. All of them run in the active virtual environment.
-.PHONY: install test slow lint format types ci docs-check bench results sample
+.PHONY: install test slow lint format types ci docs pictures bench results sample
 
 install:            ## the package with everything that tests need
 	pip install -e ".[test]"
@@ -15,6 +15,11 @@ types:              ## static types
 	mypy
 ci:                 ## what continuous integration runs, from nothing
 	bash .ci/run
+docs:               ## the site, in work/site: pip install -e ".[test,docs]"
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+pictures:           ## remake the pictures of docs/
+	reco run pipelines/lartpc.yaml data_samples/lartpc.h5 -o work/pictures.h5 --overwrite
+	python docs/picture.py work/pictures.h5 6
 bench:              ## speed of the sparse engine and of the chain
 	python benchmarks/sparse.py && python benchmarks/chain.py
 sample:             ## remake data_samples/
