@@ -53,12 +53,15 @@ def test_tables_and_fields_are_those_of_the_documentation(file):
     assert {"x", "y", "z", "type", "score"} == set(file.points.fields)
     particles = (
         "id semantic pid pid_scores is_primary primary_score interaction n_voxels start end "
-        "direction length energy energy_sigma energy_calo energy_range energy_mcs start_dedx "
-        "contained match match_iou"
+        "direction length energy energy_sigma energy_tail energy_calo energy_range energy_mcs "
+        "start_dedx contained match match_iou"
     )
     assert set(particles.split()) == set(file.particles.fields)
-    interactions = "id vertex vertex_cov energy energy_sigma n_particles topology contained"
-    assert {*interactions.split(), "match", "match_iou"} == set(file.interactions.fields)
+    interactions = (
+        "id vertex vertex_cov vertex_tail energy energy_sigma energy_tail n_particles topology "
+        "contained match match_iou"
+    )
+    assert set(interactions.split()) == set(file.interactions.fields)
     for name in ("truth_voxels", "truth_particles", "truth_interactions", "fragments"):
         assert len(getattr(file, name)) == 4
 

@@ -231,6 +231,11 @@ class Estimates(Product):
         "interactions", "energy", unit="MeV", doc="kinetic energy of its visible primaries"
     )
     interaction_energy_sigma: Ragged = column("interactions", "energy_sigma", unit="MeV")
+    energy_tail: Ragged = column(
+        "particles", "energy_tail", doc="95 % lie within 1.96 times this times the sigma"
+    )
+    vertex_tail: Ragged = column("interactions", "vertex_tail", doc="likewise, of each coordinate")
+    interaction_energy_tail: Ragged = column("interactions", "energy_tail")
 
 
 @dataclass(frozen=True)

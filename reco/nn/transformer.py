@@ -21,6 +21,8 @@ REACHES = (0.6, 2.5)
 """cm at which the places around a place are counted."""
 VERTEX_FLOOR, ENERGY_FLOOR = 0.02, 0.005
 """Smallest width of a vertex, cm, and of the logarithm of an energy."""
+TAIL_BINS = 5
+"""Of widths, each with as many events, in which the tails of the errors are measured."""
 
 _AROUND = 3 * len(REACHES) + 1
 _FRAME = 7
@@ -70,7 +72,8 @@ class InteractionInput:
 class InteractionOutput:
     """vertex: (I, 3) cm from the origin. vertex_cov: (I, 3, 3) cm2. candidates: (I, 2 T + M) log
     weights of starts, ends and points. energy: (I, T) log of MeV and energy_width: (I, T), the
-    standard deviation of it. total, total_width: (I,) likewise for the interaction."""
+    standard deviation of it. total, total_width: (I,) likewise for the interaction. energy_tail:
+    (I, T), vertex_tail, total_tail: (I,), how many times 1.96 standard deviations hold 95 %."""
 
     vertex: torch.Tensor
     vertex_cov: torch.Tensor
@@ -79,6 +82,9 @@ class InteractionOutput:
     energy_width: torch.Tensor
     total: torch.Tensor
     total_width: torch.Tensor
+    vertex_tail: torch.Tensor
+    energy_tail: torch.Tensor
+    total_tail: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -108,11 +114,16 @@ class InteractionTransformer(nn.Module):
 
     vertex_scale: (), energy_scale, total_scale: (2,) for exiting and contained, factors on the
     widths; fitted after training on events that were not trained on, so that pulls have width 1.
+    vertex_tail: (2, TAIL_BINS), energy_tail, total_tail: (2, 2, TAIL_BINS), see `tail`; fitted then
+    too, so that 95 % intervals hold 95 %: errors are not normal, a vertex is right or far away.
     """
 
     vertex_scale: torch.Tensor
     energy_scale: torch.Tensor
     total_scale: torch.Tensor
+    vertex_tail: torch.Tensor
+    energy_tail: torch.Tensor
+    total_tail: torch.Tensor
 
     def __init__(
         self,
@@ -143,6 +154,9 @@ class InteractionTransformer(nn.Module):
         self.register_buffer("vertex_scale", torch.ones(()))
         self.register_buffer("energy_scale", torch.ones(2))
         self.register_buffer("total_scale", torch.ones(2))
+        self.register_buffer("vertex_tail", torch.ones(2, TAIL_BINS))
+        self.register_buffer("energy_tail", torch.ones(2, 2, TAIL_BINS))
+        self.register_buffer("total_tail", torch.ones(2, 2, TAIL_BINS))
 
     def forward(self, batch: InteractionInput) -> InteractionOutput:
         encoded = self._encode(batch)
@@ -155,14 +169,19 @@ class InteractionTransformer(nn.Module):
         width = _bounded(_width(heads.width - 2.0, ENERGY_FLOOR), 3.0)
         energy_width = width * self.energy_scale[batch.contained.long()]
         total, total_width = self._total(energy, width, heads.primary, whole[:, 4:], batch)
+        spread = covariance(whole[:, 3], heads.spread, batch) * self.vertex_scale**2
+        contained = _all_contained(batch)
         return InteractionOutput(
             vertex=vertex_at(weights, heads.shift, batch) + whole[:, :3],
-            vertex_cov=covariance(whole[:, 3], heads.spread, batch) * self.vertex_scale**2,
+            vertex_cov=spread,
             candidates=weights,
             energy=energy,
             energy_width=energy_width,
             total=total,
             total_width=total_width,
+            vertex_tail=tail(vertex_width(spread), self.vertex_tail),
+            energy_tail=tail(energy_width, self.energy_tail[batch.contained.long()]),
+            total_tail=tail(total_width, self.total_tail[contained]),
         )
 
     def _encode(self, batch: InteractionInput) -> torch.Tensor:
@@ -206,7 +225,7 @@ class InteractionTransformer(nn.Module):
         part = counted * energy.detach().exp() * batch.particle_mask
         total = part.sum(dim=1) + 0.1
         spread = (part * width.detach()).square().sum(dim=1).sqrt() / total
-        contained = (batch.contained | ~batch.particle_mask).all(dim=1).long()
+        contained = _all_contained(batch)
         total_width = _bounded(spread * _bounded(whole[:, 1], 3.0).exp(), 3.0) + ENERGY_FLOOR
         return (
             total.log() + _bounded(whole[:, 0], 3.0),
@@ -299,6 +318,24 @@ def estimate_energy(
 def sigma(energy: torch.Tensor, width: torch.Tensor) -> torch.Tensor:
     """Log of MeV and its standard deviation -> MeV, half of the interval that holds 68 %."""
     return energy.exp() * torch.sinh(width)
+
+
+def _all_contained(batch: InteractionInput) -> torch.Tensor:
+    """(I,) int64, 1 where no particle leaves the detector."""
+    return (batch.contained | ~batch.particle_mask).all(dim=1).long()
+
+
+def vertex_width(covariance: torch.Tensor) -> torch.Tensor:
+    """(I, 3, 3) cm2 -> (I,) cm, the mean over the axes."""
+    return covariance.diagonal(dim1=1, dim2=2).mean(dim=1).sqrt()
+
+
+def tail(width: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """(...) widths and (..., 2, TAIL_BINS) upper edges of their bins and the factor of each ->
+    (...) the factor of the bin."""
+    row = (width[..., None] > table[..., 0, :-1]).sum(dim=-1, keepdim=True)
+    factors = table[..., 1, :].expand(*width.shape, -1)
+    return factors.gather(-1, row)[..., 0]
 
 
 def _frame(place: torch.Tensor) -> torch.Tensor:

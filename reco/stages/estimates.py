@@ -80,6 +80,9 @@ def decode(output: InteractionOutput, prepared: EventInput, n_interactions: int)
     estimates.interaction_energy.values[rows] = _numpy(output.total.exp())
     total_sigma = sigma(output.total, output.total_width)
     estimates.interaction_energy_sigma.values[rows] = _numpy(total_sigma)
+    estimates.energy_tail.values[particle] = _numpy(output.energy_tail)[there]
+    estimates.vertex_tail.values[rows] = _numpy(output.vertex_tail)
+    estimates.interaction_energy_tail.values[rows] = _numpy(output.total_tail)
     return estimates
 
 
@@ -92,6 +95,9 @@ def _unseen(reference: Array, n_interactions: int) -> Estimates:
         vertex_cov=Ragged.one(np.full((n_interactions, 3, 3), np.nan, np.float32)),
         interaction_energy=Ragged.one(nothing),
         interaction_energy_sigma=Ragged.one(nothing.copy()),
+        energy_tail=Ragged.one(np.ones_like(reference)),
+        vertex_tail=Ragged.one(nothing + 1),
+        interaction_energy_tail=Ragged.one(nothing + 1),
     )
 
 

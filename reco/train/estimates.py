@@ -19,10 +19,11 @@ from reco.data.products import (
 from reco.data.ragged import Array
 from reco.detector import Detector
 from reco.errors import RecoError
-from reco.metrics.energy import pulls, resolution, stops
-from reco.metrics.stats import half_width
+from reco.metrics.energy import Z_95, pulls, resolution, stops
+from reco.metrics.stats import half_width, quantile
 from reco.metrics.vertex import containment_radius, fraction_below
 from reco.nn.transformer import (
+    TAIL_BINS,
     InteractionInput,
     InteractionOutput,
     InteractionTransformer,
@@ -41,6 +42,8 @@ FREEDOM = 4.0
 would take the widths of a normal distribution hostage."""
 FULL_WEIGHT = 30
 """Voxels from which a particle counts in full; a blip says little."""
+VISIBLE = 3
+"""Voxels from which a particle counts in the figures, as in `reco evaluate`."""
 NEAREST_SCALE = 0.3
 """cm by which a place may be farther from the vertex than the nearest and still be right."""
 ENERGY_JITTER = 0.02
@@ -304,6 +307,7 @@ class EstimatesTask:
             scale.fill_(1.0)
         for _ in range(ROUNDS):
             self._rescale()
+        self._fit_tails()
         return {
             "vertex_scale": float(self.module.vertex_scale),
             "energy_scale_exiting": float(self.module.energy_scale[0]),
@@ -322,6 +326,21 @@ class EstimatesTask:
             rows = found.total[found.total_contained == flag]
             self.module.total_scale[flag] *= _factor(rows[:, 1] - rows[:, 0], rows[:, 2])
 
+    def _fit_tails(self) -> None:
+        module = self.module
+        with torch.inference_mode():
+            found = self._found()
+        vertex = found.vertex_sigma
+        module.vertex_tail.copy_(_tails(found.miss / vertex, np.sqrt((vertex**2).mean(axis=1))))
+        for tails, of, group in (
+            (module.energy_tail, found.energy, found.seen_contained),
+            (module.total_tail, found.total, found.total_contained),
+        ):
+            for flag in (0, 1):
+                true, energy, sigma = of[group == flag][:, :3].T
+                width = np.arcsinh(sigma / energy)
+                tails[flag].copy_(_tails(((energy - true) / sigma)[:, None], width))
+
     def _on_device(self, sample: Sample) -> tuple[InteractionInput, Targets]:
         device = self.module.summary.device
         moved = {f.name: getattr(sample.targets, f.name).to(device) for f in fields(Targets)}
@@ -339,7 +358,7 @@ class EstimatesTask:
 
 
 def _found(output: InteractionOutput, batch: InteractionInput, targets: Targets) -> Found:
-    vertex, of = targets.has_vertex, targets.weight > 0
+    vertex, of = targets.has_vertex, targets.weight >= VISIBLE / FULL_WEIGHT
     whole = targets.has_total
     reference = batch.methods.gather(2, batch.preferred[..., None])[..., 0]
     primaries = (reference.exp() * (batch.primary > 0.5) * batch.particle_mask).sum(dim=1)
@@ -405,6 +424,19 @@ def _factor(residual: Array, sigma: Array) -> float:
     if residual.size < FEWEST:
         return 1.0
     return max(float(half_width((residual / sigma).ravel())), 0.05)
+
+
+def _tails(pull: Array, width: Array) -> torch.Tensor:
+    """(N, D) pulls and (N,) widths -> a table for nn.transformer.tail; ones where there are too
+    few. Split conformal prediction in bins of the width (Vovk et al. 2005, ch. 4.5)."""
+    table = torch.ones(2, TAIL_BINS)
+    if len(width) < FEWEST * TAIL_BINS:
+        return table
+    edges = np.quantile(width, np.linspace(0, 1, TAIL_BINS + 1))
+    row = np.searchsorted(edges[1:-1], width)
+    factors = [quantile(np.abs(pull[row == i]).ravel(), 0.95) / Z_95 for i in range(TAIL_BINS)]
+    table[0], table[1] = torch.from_numpy(edges[1:]), torch.tensor(factors)
+    return table
 
 
 def task(stage: Estimate, events: Sequence[Bundle], held_out: Sequence[Bundle]) -> EstimatesTask:

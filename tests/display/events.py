@@ -167,6 +167,7 @@ def interactions() -> list[Product]:
             one(covariance),
             one(np.array([311.0, 2.0])),
             one(np.array([13.0, 1.0])),
+            *map(one, (np.ones(4), np.ones(2), np.ones(2))),
         ),
         Physics(
             one(np.array([80.0, np.nan, 231.0, np.nan])),

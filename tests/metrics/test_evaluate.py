@@ -95,7 +95,8 @@ def event() -> Tables:
             one([2, 1]),
         ),
         estimates=Estimates(
-            *map(one, (ENERGY, np.ones(3), vertex, [np.eye(3)] * 2, totals, np.ones(2)))
+            *map(one, (ENERGY, np.ones(3), vertex, [np.eye(3)] * 2, totals, np.ones(2))),
+            *map(one, (np.ones(3), np.ones(2), np.ones(2))),
         ),
         physics=Physics(one([200, 100, np.nan]), one(["1mu1p", "1e"]), one([True, True])),
         truth_particles=TruthParticles(

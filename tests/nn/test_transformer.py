@@ -7,12 +7,14 @@ import torch
 
 from reco.nn.transformer import (
     METHODS,
+    TAIL_BINS,
     InteractionInput,
     InteractionTransformer,
     candidate_weights,
     covariance,
     estimate_energy,
     surroundings,
+    tail,
     vertex_at,
 )
 
@@ -120,6 +122,16 @@ def test_factors_scale_the_widths(network):
     ratio = after.energy_width / before.energy_width
     torch.testing.assert_close(ratio, 3.0 + batch.contained.float())
     torch.testing.assert_close(after.vertex, before.vertex)
+
+
+def test_tail_of_the_bin_of_a_width():
+    factors = torch.arange(1.0, TAIL_BINS + 1)
+    table = torch.stack([factors, 10 * factors])
+    width = torch.tensor([[0.5, 1.0], [1.5, 99.0]])
+    wanted = torch.tensor([[10.0, 10.0], [20.0, 10.0 * TAIL_BINS]])
+    torch.testing.assert_close(tail(width, table), wanted)
+    of_each = torch.stack([table, 2 * table])[torch.tensor([[0, 1]])]
+    torch.testing.assert_close(tail(torch.ones(1, 2), of_each), torch.tensor([[10.0, 20.0]]))
 
 
 def test_surroundings_of_a_vertex_of_two():

@@ -11,11 +11,13 @@ from reco.data.bundle import Bundle
 from reco.data.classes import PID
 from reco.data.products import Kinematics
 from reco.errors import RecoError
+from reco.nn.transformer import tail
 from reco.stages.base import Context
 from reco.stages.estimates import Estimate
 from reco.stages.learned import LearnedOptions
 from reco.train.estimates import (
     FREEDOM,
+    _tails,
     augment,
     collate,
     losses,
@@ -184,3 +186,15 @@ def test_learns_the_vertex_and_then_calibrates():
     assert after["contained_pull"] == pytest.approx(1, abs=1e-3)
     assert after["vertex_r68_cm"] == before["vertex_r68_cm"]
     assert factors["vertex_scale"] == pytest.approx(before["vertex_pull"], rel=1e-3)
+
+
+def test_tails_hold_95_percent_in_every_bin():
+    """Errors that are the less normal the wider they are, of which a normal sigma says nothing."""
+    rng = np.random.default_rng(6)
+    width = rng.uniform(1, 2, 20_000)
+    pull = np.where(width < 1.5, rng.normal(size=20_000), rng.standard_t(2, 20_000))
+    factor = tail(torch.from_numpy(width), _tails(pull[:, None], width)).numpy()
+    assert np.mean(np.abs(pull) <= 1.96 * factor) == pytest.approx(0.95, abs=0.005)
+    assert factor[width < 1.39] == pytest.approx(1, abs=0.06)
+    assert factor[width > 1.7] == pytest.approx(stats.t(2).ppf(0.975) / 1.96, rel=0.1)
+    assert (_tails(pull[:9, None], width[:9]) == 1).all()
