@@ -302,3 +302,36 @@ def doctor() -> None:
     from reco.cli.doctor import examine
 
     raise typer.Exit(examine())
+
+
+weights = typer.Typer(help="Files of weights.", no_args_is_help=True)
+app.add_typer(weights, name="weights")
+
+
+@weights.command("show")
+def show_weights(
+    file: Annotated[str, typer.Argument(metavar="WEIGHTS", help="A file, or a shipped name.")],
+) -> None:
+    """Say what a file of weights is, and how it was trained."""
+    from reco.cli.weights import describe
+
+    typer.echo("\n".join(describe(file)))
+
+
+@weights.command("import")
+def import_weights(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="Of SPINE or lartpc_mlreco3d.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="SAFETENSORS")],
+    prefix: Annotated[
+        str | None, typer.Option(help="Names of the U-Net's tensors up to `encoder.` [found].")
+    ] = None,
+    slope: Annotated[float, typer.Option(help="Of its leaky ReLU.")] = 0.33,
+    eps: Annotated[float, typer.Option(help="Of its batch normalization.")] = 1e-4,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output.")] = False,
+) -> None:
+    """Take over the U-Net of another program's checkpoint; its configuration has slope and eps."""
+    from reco.cli.weights import import_file
+
+    typer.echo("\n".join(import_file(checkpoint, output, prefix, slope, eps, overwrite)))

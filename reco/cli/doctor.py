@@ -27,8 +27,8 @@ class Finding:
 
     def __str__(self) -> str:
         mark = "!!" if self.broken else "--" if self.mend else "ok"
-        mend = f"\n{'':<18}{self.mend}" if self.mend else ""
-        return f"{mark}  {self.subject:<14}{self.what}{mend}"
+        mend = f"\n{'':<22}{self.mend}" if self.mend else ""
+        return f"{mark}  {self.subject:<18}{self.what}{mend}"
 
 
 def examine() -> int:
@@ -141,6 +141,14 @@ def can_write(folder: Path) -> bool:
     return there.is_dir() and os.access(there, os.W_OK)
 
 
+def _engines() -> Iterator[Finding]:
+    from reco.sparse import BACKENDS
+
+    for name, backend in BACKENDS.items():
+        there = backend.what if backend.installed else f"{backend.what}: not installed"
+        yield Finding(f"engine {name}", there, "" if backend.installed else backend.install)
+
+
 def _weights() -> Iterator[Finding]:
     from reco import config
     from reco.stages.weights import SHIPPED, find
@@ -198,4 +206,4 @@ def _folders() -> Iterator[Finding]:
         yield Finding(subject, what, "" if names else "install reco again", not names)
 
 
-CHECKS = (_machine, _packages, _torch, _numba, _weights, _geant4, _folders)
+CHECKS = (_machine, _packages, _torch, _numba, _engines, _weights, _geant4, _folders)

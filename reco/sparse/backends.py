@@ -63,7 +63,7 @@ def _gpu() -> Function:
                 "features: on cpu; backend 'gpu' takes a CUDA device, or the CPU where "
                 "TRITON_INTERPRET=1 is set before reco is imported"
             )
-        return GpuConv.apply(x, weight, kernel_map)
+        return GpuConv.apply(x, weight, kernel_map)  # type: ignore[no-untyped-call]
 
     return conv
 
@@ -86,9 +86,7 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
     {
         "reference": Backend(_reference, "plain torch"),
         "cpu": Backend(_cpu, "numba", dtypes=(torch.float32,), devices=("cpu",)),
-        "gpu": Backend(
-            _gpu, "Triton", "triton", "pip install 'reco[gpu]'", _HALF, ("cuda", "cpu")
-        ),
+        "gpu": Backend(_gpu, "Triton", "triton", "pip install 'reco[gpu]'", _HALF, ("cuda", "cpu")),
         "minkowski": Backend(
             _minkowski,
             "MinkowskiEngine",

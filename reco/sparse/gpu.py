@@ -54,9 +54,11 @@ class GpuConv(torch.autograd.Function):
     def forward(
         ctx: Any, features: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap
     ) -> torch.Tensor:
-        ctx.save_for_backward(*_lowered(features, weight))
-        ctx.kernel_map, ctx.dtype = kernel_map, features.dtype
-        return _multiply(*ctx.to_save, kernel_map, features.dtype)
+        dtype = features.dtype
+        features, weight = _lowered(features), _lowered(weight)
+        ctx.save_for_backward(features, weight)
+        ctx.kernel_map, ctx.dtype = kernel_map, dtype
+        return _multiply(features, weight, kernel_map, dtype)
 
     @staticmethod
     def backward(
@@ -78,11 +80,9 @@ def on_interpreter() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-def _lowered(*tensors: torch.Tensor) -> list[torch.Tensor]:
-    device = tensors[0].device.type
-    if torch.is_autocast_enabled(device):
-        return [t.to(torch.get_autocast_dtype(device)) for t in tensors]
-    return list(tensors)
+def _lowered(x: torch.Tensor) -> torch.Tensor:
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
 
 
 def _gather(kernel_map: KernelMap, device: torch.device) -> Gather:
@@ -100,17 +100,21 @@ def _pairs(kernel_map: KernelMap, device: torch.device) -> DevicePairs:
     sources, targets, starts = kernel_map.by_offset
     if kernel_map.outputs == 0:
         starts = np.zeros(kernel_map.offsets + 1, np.int64)
-    arrays = (sources, targets, starts.astype(np.int32))
-    longest = int(np.diff(starts).max(initial=0))
-    return DevicePairs(*(torch.from_numpy(a).to(device) for a in arrays), longest)
+    return DevicePairs(
+        torch.from_numpy(sources).to(device),
+        torch.from_numpy(targets).to(device),
+        torch.from_numpy(starts.astype(np.int32)).to(device),
+        longest=int(np.diff(starts).max(initial=0)),
+    )
 
 
 def _blocks(inputs: int, outputs: int) -> tuple[int, int]:
     """Sizes of a block of input and of output channels: powers of 2 that tensor cores take."""
-    return tuple(  # type: ignore[return-value]
-        max(16, min(limit, triton.next_power_of_2(channels)))
-        for channels, limit in ((inputs, 32), (outputs, 64))
-    )
+    return min(32, _power_of_2(inputs)), min(64, _power_of_2(outputs))
+
+
+def _power_of_2(channels: int) -> int:
+    return max(16, 1 << (channels - 1).bit_length())
 
 
 def _multiply(

@@ -81,9 +81,7 @@ class KernelMap:
     def _derived(self) -> dict[Hashable, Any]:
         return {}
 
-    def derived(
-        self, build: Callable[["KernelMap", Any], Derived], argument: Hashable
-    ) -> Derived:
+    def derived(self, build: Callable[["KernelMap", Any], Derived], argument: Hashable) -> Derived:
         """build(self, argument), made once: what a backend needs of the map, as on a device."""
         key = (build, argument)
         if key not in self._derived:

@@ -20,7 +20,7 @@ from reco.sparse.tensor import lexicographic_order
 if not hasattr(collections, "Sequence"):  # it still imports what Python 3.10 moved
     collections.Sequence = collections.abc.Sequence  # type: ignore[attr-defined]
 
-import MinkowskiEngine as ME  # noqa: E402, N817
+import MinkowskiEngine as ME
 
 
 @dataclass(frozen=True)
@@ -62,20 +62,15 @@ def _plan(kernel_map: KernelMap, _: None) -> Plan:
     manager = ME.CoordinateManager(D=3, coordinate_map_type=ME.CoordinateMapType.CPU)
     key, _map = manager.insert_and_map(torch.from_numpy(fine), 1)
     coarse = manager.stride(key, stride)
-    generator = ME.KernelGenerator(
-        round(kernel_map.offsets ** (1 / 3)), stride=stride, dimension=3
-    )
-    keys = (coarse, key) if kernel_map.widens else (key, coarse)
-    steps = (stride, 1) if kernel_map.widens else (1, stride)
-    name = "MinkowskiConvolutionTransposeFunction" if kernel_map.widens else (
-        "MinkowskiConvolutionFunction"
-    )
-    function = getattr(ME.MinkowskiConvolution, name).apply
-    its_inputs, its_outputs = (
-        _its_order(manager.get_coordinates(k), step) for k, step in zip(keys, steps, strict=True)
-    )
-    arguments = (generator, ME.ConvolutionMode.DEFAULT, *keys, manager)
-    return Plan(function, arguments, torch.argsort(its_inputs), its_outputs)
+    generator = ME.KernelGenerator(round(kernel_map.offsets ** (1 / 3)), stride=stride, dimension=3)
+    sides = [(key, 1), (coarse, stride)]
+    function = ME.MinkowskiConvolutionFunction
+    if kernel_map.widens:
+        sides.reverse()
+        function = ME.MinkowskiConvolutionTransposeFunction
+    its_inputs, its_outputs = (_its_order(manager.get_coordinates(k), step) for k, step in sides)
+    arguments = (generator, ME.ConvolutionMode.DEFAULT, sides[0][0], sides[1][0], manager)
+    return Plan(function.apply, arguments, torch.argsort(its_inputs), its_outputs)
 
 
 def _its_order(coordinates: torch.Tensor, step: int) -> torch.Tensor:

@@ -46,7 +46,7 @@ def pool_events(
     batch: (N,) event of each row, in [0, events). Raises InputError where that does not fit.
     """
     _check(features, len(batch), reduction)
-    if len(batch) and not (0 <= int(batch.min()) and int(batch.max()) < events):
+    if len(batch) and (int(batch.min()) < 0 or int(batch.max()) >= events):
         raise InputError(
             f"batch: from {int(batch.min())} to {int(batch.max())}, expected 0 to {events - 1}"
         )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,14 +47,14 @@ class Weights:
 def find(name: str) -> Path:
     """The name of weights that ship with the package, or a path. Raises ConfigError."""
     for path in (SHIPPED / f"{name}.safetensors", Path(name)):
-        if path.is_file():
+        if os.path.isfile(path):
             return path
     known = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.safetensors"))) or "none"
     raise ConfigError(f"weights {name!r}: neither a file nor among those shipped ({known})")
 
 
-def read(name: str, stage: str) -> Weights:
-    """Raises ConfigError when the file is not a weight file of this stage."""
+def read(name: str, stage: str | None = None) -> Weights:
+    """Raises ConfigError when the file is not a weight file, or not one of this stage."""
     path = find(name)
     try:
         with safe_open(path, framework="pt") as file:
@@ -63,10 +64,11 @@ def read(name: str, stage: str) -> Weights:
         raise ConfigError(f"{path}: not a safetensors file ({error})") from None
     if metadata.get("format") != FORMAT:
         raise ConfigError(f"{path}: not written by reco; `reco train` writes files of weights")
-    if metadata.get("stage") != stage:
-        raise ConfigError(f"{path}: weights of stage {metadata.get('stage')!r}, wanted {stage!r}")
+    found = metadata.get("stage", "")
+    if stage not in (None, found):
+        raise ConfigError(f"{path}: weights of stage {found!r}, wanted {stage!r}")
     model, training = (_facts(path, metadata, key) for key in ("model", "training"))
-    return Weights(path, tensors, stage, model, training, sha256_of(path))
+    return Weights(path, tensors, found, model, training, sha256_of(path))
 
 
 def _facts(path: Path, metadata: Mapping[str, str], key: str) -> dict[str, Any]:
