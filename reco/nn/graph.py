@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch_geometric.utils import scatter
 
 
 @dataclass(frozen=True)
@@ -80,9 +79,17 @@ class _Messages(nn.Module):
         ends = self.source(state)[edges[0]] + self.target(state)[edges[1]]
         message = self.message(torch.relu(ends + self.pair(self.pair_norm(pairs))))
         pairs = pairs + message
-        n = len(nodes)
-        gathered = [scatter(message, edges[1], 0, n, reduce=r) for r in ("mean", "max")]
+        gathered = _gathered(message, edges[1], len(nodes))
         return nodes + self.node(torch.cat([state, *gathered], dim=1)), pairs
+
+
+def _gathered(message: Tensor, target: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """(n, W) mean and maximum of the messages (E, W) to each target (E,), zero for none."""
+    nothing = message.new_zeros(n, message.shape[1])
+    index = target[:, None].expand_as(message)
+    count = torch.bincount(target, minlength=n).clamp_min(1)
+    mean = nothing.scatter_add(0, index, message) / count[:, None]
+    return mean, nothing.scatter_reduce(0, index, message, "amax", include_self=False)
 
 
 class GraphNet(nn.Module):

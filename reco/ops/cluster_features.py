@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from reco.data.classes import N_SEMANTIC
 from reco.data.ragged import Array
 from reco.ops.graph import Cells, Contacts, Members, Sampled
+from reco.ops.neighbours import Grid
 
 POINT_REACH = 4.0
 """Voxels. A point of interest this close to a voxel of a cluster may be its end."""
@@ -74,7 +75,7 @@ def touch(voxels: VoxelTable, members: Members, points: PointTable) -> Touch:
     """Points within reach of the voxels of each cluster."""
     cluster = np.empty(len(voxels.place), np.int64)
     cluster[members.order] = np.repeat(np.arange(len(members.counts)), members.counts)
-    row, point = _within_reach(voxels.place, points.place)
+    point, row = Grid.of(voxels.place, POINT_REACH).within(points.place, POINT_REACH)
     n = len(members.counts)
     score, start = np.zeros((n, N_SEMANTIC)), np.full(n, -1)
     own = cluster[row]
@@ -85,15 +86,6 @@ def touch(voxels: VoxelTable, members: Members, points: PointTable) -> Touch:
     start[own[first]] = row[first]
     pairs = np.unique(own * max(len(points.place), 1) + point)
     return Touch(start, score, np.bincount(pairs // max(len(points.place), 1), minlength=n))
-
-
-def _within_reach(place: Array, points: Array) -> tuple[Array, Array]:
-    """(K,) voxels and (K,) points that are within POINT_REACH of each other."""
-    if len(place) == 0 or len(points) == 0:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    near = cKDTree(place).query_ball_point(points, POINT_REACH)
-    rows = [np.array(r, np.int64) for r in near]
-    return np.concatenate(rows), np.repeat(np.arange(len(rows)), [len(r) for r in rows])
 
 
 def shapes(voxels: VoxelTable, members: Members, start: Array) -> Shapes:

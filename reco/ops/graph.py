@@ -166,10 +166,30 @@ def _distinct(sampled: Sampled, rows: Array) -> Contacts:
     rows = np.where(swap[:, None], rows[:, ::-1], rows)
     a, b = of_row[rows[:, 0]], of_row[rows[:, 1]]
     distance = np.linalg.norm(sampled.points[rows[:, 0]] - sampled.points[rows[:, 1]], axis=1)
-    order = np.lexsort((rows[:, 1], rows[:, 0], distance, b, a))
-    key = a[order] * (_count(sampled) + 1) + b[order]
-    kept = order[np.unique(key, return_index=True)[1]]
+    key = a * (_count(sampled) + 1) + b
+    kept = _closest_of_each(key, np.argsort(key, kind="stable"), distance, rows)
     return Contacts(a[kept], b[kept], rows[kept, 0], rows[kept, 1], distance[kept])
+
+
+@njit(cache=True, nogil=True)
+def _closest_of_each(key, order, distance, rows):  # type: ignore[no-untyped-def]
+    """Of the entries with the same key (sorted by order) the closest, and of these the first."""
+    kept = np.empty(len(order), np.int64)
+    n = 0
+    for e in order:
+        if n == 0 or key[kept[n - 1]] != key[e]:
+            kept[n] = e
+            n += 1
+            continue
+        best = kept[n - 1]
+        closer = distance[e] < distance[best]
+        if distance[e] == distance[best]:
+            closer = rows[e, 0] < rows[best, 0]
+            if rows[e, 0] == rows[best, 0]:
+                closer = rows[e, 1] < rows[best, 1]
+        if closer:
+            kept[n - 1] = e
+    return kept[:n]
 
 
 def _nearest(pairs: Contacts, n: int) -> Contacts:
@@ -183,7 +203,7 @@ def _nearest(pairs: Contacts, n: int) -> Contacts:
     return Contacts(*(column[kept] for column in pairs))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def closest_members(points, order, offsets, pairs):  # type: ignore[no-untyped-def]
     """(K, 2) groups -> (K, 2) rows of points, one in each group, closest to each other."""
     found = np.empty((len(pairs), 2), np.int64)

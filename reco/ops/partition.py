@@ -44,44 +44,97 @@ def partition(n: int, pairs: Array, vote: Array) -> Array:
     return _by_first(group)
 
 
-def _contract(n: int, pairs: Array, vote: Array) -> Array:
+@njit(cache=True, nogil=True)
+def _contract(n, pairs, vote):  # type: ignore[no-untyped-def]
     """Join the two groups with the largest positive sum of votes, as long as there are any."""
-    votes: list[dict[int, float]] = [{} for _ in range(n)]
-    for (a, b), v in zip(pairs.tolist(), vote.tolist(), strict=True):
-        if a != b:
-            votes[a][b] = votes[b][a] = votes[a].get(b, 0.0) + v
-    heap = [(-v, a, b) for a, row in enumerate(votes) for b, v in row.items() if a < b and v > 0]
+    key, total, table = _distinct(n, pairs, vote)
+    # the partners of each group as linked lists: entry 2 e for the smaller group of pair e, entry
+    # 2 e + 1 for the larger one
+    partner, following = np.empty(2 * len(key), np.int64), np.empty(2 * len(key), np.int64)
+    chain, count = np.full(n, -1), np.zeros(n, np.int64)
+    heap = [(0.0, 0, 0) for _ in range(0)]
+    for e in range(len(key)):
+        for side, group, other in ((0, key[e] // n, key[e] % n), (1, key[e] % n, key[e] // n)):
+            partner[2 * e + side], following[2 * e + side] = other, chain[group]
+            chain[group] = 2 * e + side
+            count[group] += 1
+        if total[e] > 0:
+            heap.append((-total[e], key[e], e))
     heapify(heap)
-    into = list(range(n))
-    while heap:
-        v, a, b = heappop(heap)
-        if votes[a].get(b) == -v:
-            # the group with fewer partners moves, so that every pair moves at most log n times
-            gone, kept = (a, b) if len(votes[a]) < len(votes[b]) else (b, a)
-            into[gone] = kept
-            _absorb(votes, gone, kept, heap)
-    return _roots(into)
+    into = np.arange(n)
+    used = len(key)
+    while len(heap):
+        lost, pair, e = heappop(heap)
+        if key[e] != pair or total[e] != -lost:
+            continue
+        # the group with fewer partners moves, so that every pair moves at most log n times
+        a, b = pair // n, pair % n
+        gone, kept = (a, b) if count[a] < count[b] else (b, a)
+        into[gone] = kept
+        key[e] = -1
+        count[kept] -= 1
+        at = chain[gone]
+        while at >= 0:
+            e, entry, other = at // 2, at, partner[at]
+            at = following[at]
+            if key[e] < 0:
+                continue
+            pair = min(kept, other) * n + max(kept, other)
+            slot = _slot(table, key, pair)
+            if table[slot] >= 0:
+                total[table[slot]] += total[e]
+                key[e] = -1
+                count[other] -= 1
+                e = table[slot]
+            else:
+                key[e], table[slot] = pair, e
+                partner[entry ^ 1] = kept
+                following[entry], chain[kept] = chain[kept], entry
+                count[kept] += 1
+                used += 1
+            if total[e] > 0:
+                heappush(heap, (-total[e], pair, e))
+        if 2 * used > len(table):
+            table[:] = -1
+            there = np.flatnonzero(key >= 0)
+            used = len(there)
+            for e in there:
+                table[_slot(table, key, key[e])] = e
+    for i in range(n):
+        while into[into[i]] != into[i]:
+            into[i] = into[into[i]]
+    return into
 
 
-def _absorb(
-    votes: list[dict[int, float]], gone: int, kept: int, heap: list[tuple[float, int, int]]
-) -> None:
-    del votes[gone][kept], votes[kept][gone]
-    for other, v in votes[gone].items():
-        total = votes[kept].get(other, 0.0) + v
-        del votes[other][gone]
-        votes[kept][other] = votes[other][kept] = total
-        if total > 0:
-            heappush(heap, (-total, min(kept, other), max(kept, other)))
-    votes[gone] = {}
+@njit(cache=True, nogil=True)
+def _distinct(n, pairs, vote):  # type: ignore[no-untyped-def]
+    """Of each pair of different clusters: low * n + high, the sum of its votes, and a hash table
+    of the rows of these (-1 for none)."""
+    size = 16
+    while size < 4 * len(pairs):
+        size *= 2
+    table = np.full(size, -1)
+    key, total = np.full(len(pairs), -1), np.zeros(len(pairs))
+    known = 0
+    for e in range(len(pairs)):
+        a, b = min(pairs[e, 0], pairs[e, 1]), max(pairs[e, 0], pairs[e, 1])
+        if a != b:
+            slot = _slot(table, key, a * n + b)
+            if table[slot] < 0:
+                table[slot], key[known] = known, a * n + b
+                known += 1
+            total[table[slot]] += vote[e]
+    return key[:known], total[:known], table
 
 
-def _roots(into: list[int]) -> Array:
-    """Follow pointers to their end."""
-    group = np.array(into, np.int64)
-    while len(group) and (group[group] != group).any():
-        group = group[group]
-    return group
+@njit(cache=True, nogil=True)
+def _slot(table, key, wanted):  # type: ignore[no-untyped-def]
+    """Where a pair stands in the table, or the empty place where it would."""
+    mask = len(table) - 1
+    slot = (wanted * 0x9E3779B97F4A7C1 >> 17) & mask
+    while table[slot] >= 0 and key[table[slot]] != wanted:
+        slot = (slot + 1) & mask
+    return slot
 
 
 def _incidence(n: int, pairs: Array, vote: Array) -> tuple[Array, Array, Array]:
@@ -94,7 +147,7 @@ def _incidence(n: int, pairs: Array, vote: Array) -> tuple[Array, Array, Array]:
     return offsets, pairs[:, ::-1].T.reshape(-1)[order], np.tile(vote, 2)[order]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _move(group, offsets, other, vote, sweeps):  # type: ignore[no-untyped-def]
     # Group n + i is the one of cluster i alone, so that a cluster can always leave.
     n = len(group)

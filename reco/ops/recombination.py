@@ -111,8 +111,3 @@ def ellipsoidal_box_dedx(
 ) -> Array:
     """Inverse of ellipsoidal_box at a known angle."""
     return modified_box_dedx(dqdx, field, density, ELLIPSOID_ALPHA, ellipsoid_beta(cos_field))
-
-
-def energy_of_charge(charge: Array | float, recombination: float) -> Array:
-    """MeV of `charge` (thousand electrons at the track) at one mean recombination factor."""
-    return np.asarray(charge, float) * 1000 * W_ION / recombination

@@ -2,11 +2,10 @@
 
 import numpy as np
 from pydantic import Field
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from reco.data.products import Fragments, Semantics, Voxels
 from reco.data.ragged import Array, Ragged
+from reco.ops import neighbours
 from reco.sparse.maps import submanifold_map
 from reco.stages.base import Stage, StageOptions
 
@@ -56,7 +55,5 @@ def components(table: Array, semantic: Array, linked: Array) -> Array:
     offset, voxel = np.nonzero((table >= 0) & linked)
     other = table[offset, voxel]
     same = semantic[voxel] == semantic[other]
-    n = len(semantic)
-    graph = coo_array((np.ones(same.sum(), bool), (voxel[same], other[same])), shape=(n, n))
-    label = connected_components(graph, directed=False)[1] if n else np.zeros(0)
-    return label.astype(np.int32)
+    links = np.stack([voxel[same], other[same]], axis=1).astype(np.int64)
+    return np.asarray(neighbours.components(links, len(semantic)))

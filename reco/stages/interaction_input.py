@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from reco.data.bundle import Bundle
 from reco.data.classes import N_PID, N_SEMANTIC, PID, Semantic
@@ -13,6 +12,7 @@ from reco.data.products import Interactions, Kinematics, Particles, Points, Sema
 from reco.data.ragged import Array
 from reco.detector import Detector
 from reco.nn.transformer import InteractionInput
+from reco.ops.neighbours import Grid
 
 UPSTREAM = (Voxels, Semantics, Points, Particles, Kinematics, Interactions)
 """Products that the input is made of."""
@@ -123,21 +123,13 @@ def _members(owner: Array, size: Array, n: int) -> list[Array]:
 def _points_of(event: Bundle, interaction: Array) -> list[Array]:
     """Points near the voxels of each of these interactions, best score first, MAX_POINTS."""
     voxels, points = event[Voxels].position.values, event[Points]
-    owner = event[Interactions].voxel_interaction.values
     order = np.argsort(-points.score.values, kind="stable")
     place = points.position.values[order]
-    near = []
-    for i in interaction:
-        own = voxels[owner == i]
-        distance = _distances(own, place)
-        near.append(order[distance <= POINT_REACH][:MAX_POINTS])
-    return near
-
-
-def _distances(voxels: Array, place: Array) -> Array:
-    if len(voxels) == 0 or len(place) == 0:
-        return np.full(len(place), np.inf)
-    return np.asarray(cKDTree(voxels).query(place, distance_upper_bound=POINT_REACH + 0.01)[0])
+    rank, row = Grid.of(voxels, POINT_REACH).within(place, POINT_REACH)
+    owner = event[Interactions].voxel_interaction.values[row].astype(np.int64)
+    owner, rank = np.divmod(np.unique(owner * len(place) + rank), max(len(place), 1))
+    cuts = np.searchsorted(owner, [interaction, interaction + 1])
+    return [order[rank[a:b]][:MAX_POINTS] for a, b in cuts.T]
 
 
 def _particle_rows(event: Bundle, detector: Detector) -> _Rows:

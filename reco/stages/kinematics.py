@@ -8,31 +8,46 @@ import numpy as np
 from pydantic import Field
 from scipy.spatial import cKDTree
 
-from reco.data.classes import Semantic
+from reco.data.classes import N_SEMANTIC, Semantic
 from reco.data.products import Fragments, Kinematics, Particles, Points, Voxels
-from reco.data.ragged import Array, Ragged
+from reco.data.ragged import Array
 from reco.ops.csda import KAON_MASS, MUON_MASS, PION_MASS, PROTON_MASS, energy_of_range
-from reco.ops.geometry import Path, cone_direction, extremes, line_direction, trace
+from reco.ops.geometry import (
+    Groups,
+    Path,
+    extremes,
+    line_direction,
+    open_showers,
+    start_dedx,
+    trace,
+)
+from reco.ops.neighbours import Grid
 from reco.ops.orientation import Surroundings, start_score
 from reco.ops.scattering import muon_energy
 from reco.stages.base import Context, Stage, StageOptions
 
 _MASSES = (MUON_MASS, PION_MASS, PROTON_MASS, KAON_MASS)
-_NO_RANGE = np.full(len(_MASSES), np.nan)
 
 
-class Row(NamedTuple):
-    """One particle, in the order of the columns of Kinematics."""
+class Table(NamedTuple):
+    """The P particles of one event, in the order of the columns of Kinematics."""
 
     start: Array
     end: Array
     direction: Array
-    length: float
-    start_dedx: float
-    energy_calo: float
-    energy_mcs: float
+    length: Array
+    start_dedx: Array
+    energy_calo: Array
+    energy_mcs: Array
     energy_csda: Array
-    contained: bool
+    contained: Array
+
+    @staticmethod
+    def of(n: int) -> "Table":
+        """n particles without any voxel."""
+        nowhere = (np.full((n, 3), np.nan), np.full((n, 3), np.nan), np.zeros((n, 3)))
+        none = (np.zeros(n), np.zeros(n), np.zeros(n), np.full(n, np.nan))
+        return Table(*nowhere, *none, np.full((n, len(_MASSES)), np.nan), np.ones(n, bool))
 
 
 class MakeKinematics(Stage):
@@ -69,7 +84,7 @@ class MakeKinematics(Stage):
         fragments: Fragments,
         particles: Particles,
     ) -> Kinematics:
-        rows: list[Row] = []
+        tables = []
         for i in range(len(voxels)):
             scene = Scene(
                 voxels.position[i].astype(np.float64),
@@ -83,66 +98,74 @@ class MakeKinematics(Stage):
                 points.type[i],
                 points.score[i],
             )
-            rows += [self._particle(scene, p) for p in range(len(scene.semantic))]
-        return Kinematics(*(particles.id.like(column) for column in _columns(rows)))
+            tables.append(self._event(scene))
+        columns = (np.concatenate(column) for column in zip(*tables, strict=True))
+        return Kinematics(*(particles.id.like(column) for column in columns))
 
-    def _particle(self, scene: "Scene", p: int) -> Row:
-        if len(scene.rows_of(p)) == 0:
-            return _nothing()
-        return self._track(scene, p) if scene.is_track(p) else self._shower(scene, p)
+    def _event(self, scene: "Scene") -> Table:
+        table = Table.of(len(scene.semantic))
+        there = scene.body.counts > 0
+        self._showers(scene, np.flatnonzero(there & ~scene.is_track), table)
+        self._tracks(scene, np.flatnonzero(there & scene.is_track), table)
+        calo = scene.total(scene.particle, scene.energy)
+        table.energy_calo[:] = np.where(scene.is_track, calo, calo * self.options.shower_factor)
+        table.contained[:] = self._contained(scene)
+        return table
 
-    def _track(self, scene: "Scene", p: int) -> Row:
-        rows = scene.track_of(p)
-        points, energy = scene.position[rows], scene.energy[rows]
+    def _showers(self, scene: "Scene", which: Array, table: Table) -> None:
+        """Fill in the rows of these particles."""
+        table.start[which] = start = scene.shower_starts(which, self.options.point_radius)
+        found = open_showers(
+            scene.position,
+            scene.energy,
+            scene.body.only(which),
+            start,
+            self.options.dedx_length,
+            self.detector.voxel_size,
+        )
+        table.end[which] = scene.position[found.end]
+        table.direction[which] = found.direction
+        table.length[which] = found.length
+        table.start_dedx[which] = found.start_dedx
+
+    def _tracks(self, scene: "Scene", which: Array, table: Table) -> None:
+        """Fill in the rows of these particles."""
+        paths = [self._path(scene, p) for p in which.tolist()]
+        ends = np.array([path.nodes[[0, -1]] for path in paths]).reshape(-1, 3)
+        around = scene.around(ends, np.repeat(which, 2), self.options.vertex_radius)
+        near_wall = self.detector.wall_distance(ends) < self.options.vertex_radius / 2
+        for i, p in enumerate(which.tolist()):
+            rows = scene.body.rows(p)
+            sides = [Surroundings(*around[k], bool(near_wall[k])) for k in (2 * i, 2 * i + 1)]
+            if start_score(paths[i], scene.energy[rows], *sides) < 0:
+                paths[i] = paths[i].reversed()
+            self._track(scene, rows, paths[i], p, table)
+        ends = np.array([path.nodes[[0, -1]] for path in paths]).reshape(-1, 3)
+        ends = scene.points_near(ends, self.options.point_radius).reshape(-1, 2, 3)
+        table.start[which], table.end[which] = ends[:, 0], ends[:, 1]
+        for column, mass in enumerate(_MASSES):
+            energy = energy_of_range(table.length[which], mass, self.detector.density)
+            table.energy_csda[which, column] = energy
+
+    def _path(self, scene: "Scene", p: int) -> Path:
+        return trace(scene.position[scene.body.rows(p)], self.detector.voxel_size)
+
+    def _track(self, scene: "Scene", rows: Array, path: Path, p: int, table: Table) -> None:
+        points = scene.position[rows]
         size, density = self.detector.voxel_size, self.detector.density
-        path = self._oriented(scene, p, trace(points, size), energy)
-        return Row(
-            start=scene.point_near(path.nodes[0], self.options.point_radius),
-            end=scene.point_near(path.nodes[-1], self.options.point_radius),
-            direction=line_direction(path, points),
-            length=path.length,
-            start_dedx=start_dedx(path.along, energy, self.options.dedx_length, size),
-            energy_calo=float(scene.energy[scene.rows_of(p)].sum()),
-            energy_mcs=muon_energy(points, path.along, path.length, size, density),
-            energy_csda=np.array([energy_of_range(path.length, m, density) for m in _MASSES]),
-            contained=self._contained(points, energy),
+        table.direction[p] = line_direction(path, points)
+        table.length[p] = path.length
+        table.start_dedx[p] = start_dedx(
+            path.along, scene.energy[rows], self.options.dedx_length, size
         )
+        table.energy_mcs[p] = muon_energy(points, path.along, path.length, size, density)
 
-    def _oriented(self, scene: "Scene", p: int, path: Path, energy: Array) -> Path:
-        ends = path.nodes[[0, -1]]
-        first, last = (
-            scene.around(node, p, self.options.vertex_radius, wall)
-            for node, wall in zip(ends, self.detector.wall_distance(ends).tolist(), strict=True)
-        )
-        return path if start_score(path, energy, first, last) >= 0 else path.reversed()
-
-    def _shower(self, scene: "Scene", p: int) -> Row:
-        rows = scene.rows_of(p)
-        points, energy = scene.position[rows], scene.energy[rows]
-        core = rows[scene.fragment[rows] == scene.primary_fragment[p]]
-        start = scene.shower_start(p, core if len(core) else rows, self.options.point_radius)
-        # from the voxel: a point off the axis by a millimetre would tilt what lies near it
-        origin = points[np.argmin(np.linalg.norm(points - start, axis=1))]
-        direction = cone_direction(origin, points, energy)
-        along = (points - origin) @ direction
-        near = np.linalg.norm(points - origin, axis=1) <= 2 * self.options.dedx_length
-        return Row(
-            start=start,
-            end=points[np.argmax(along)],
-            direction=direction,
-            length=float(along.max()),
-            start_dedx=start_dedx(
-                along[near], energy[near], self.options.dedx_length, self.detector.voxel_size
-            ),
-            energy_calo=float(energy.sum()) * self.options.shower_factor,
-            energy_mcs=float("nan"),
-            energy_csda=_NO_RANGE,
-            contained=self._contained(points, energy),
-        )
-
-    def _contained(self, points: Array, energy: Array) -> bool:
-        at_walls = energy[self.detector.wall_distance(points) < self.options.margin].sum()
-        return bool(at_walls <= self.options.wall_fraction * energy.sum())
+    def _contained(self, scene: "Scene") -> Array:
+        """(P,) bool."""
+        at_walls = self.detector.wall_distance(scene.position) < self.options.margin
+        outside = scene.total(scene.body_owner, scene.energy * at_walls)
+        whole = scene.total(scene.body_owner, scene.energy)
+        return np.asarray(outside <= self.options.wall_fraction * whole)
 
 
 @dataclass(frozen=True)
@@ -166,91 +189,112 @@ class Scene:
     point_score: Array
 
     @cached_property
-    def _order(self) -> Array:
-        return np.argsort(self.particle, kind="stable")
+    def is_track(self) -> Array:
+        """(P,) bool."""
+        return np.asarray(self.semantic == Semantic.TRACK)
 
     @cached_property
-    def _cuts(self) -> Array:
-        numbers = np.arange(len(self.semantic) + 1)
-        return np.searchsorted(self.particle[self._order], numbers)
+    def body_owner(self) -> Array:
+        """(N,) particle whose shape a voxel tells, -1 for none: of a track, those in fragments
+        that are tracks, or all if there are none."""
+        shown = self.fragment_semantic[self.fragment] == Semantic.TRACK
+        return self._where_any(shown, np.flatnonzero(self.is_track))
 
     @cached_property
-    def tree(self) -> cKDTree:
-        return cKDTree(self.position)
+    def body(self) -> Groups:
+        return Groups.of(self.body_owner, len(self.semantic))
 
-    def rows_of(self, p: int) -> Array:
-        """Voxels of a particle."""
-        return self._order[self._cuts[p] : self._cuts[p + 1]]
+    @cached_property
+    def core_owner(self) -> Array:
+        """(N,) particle whose first fragment a voxel is in, -1 for none; of a particle without
+        a first fragment, all its voxels."""
+        first = np.append(self.primary_fragment, -1)[self.particle]
+        return self._where_any(self.fragment == first, np.arange(len(self.semantic)))
 
-    def track_of(self, p: int) -> Array:
-        """Voxels of a particle in fragments that are tracks, or all if there are none."""
-        rows = self.rows_of(p)
-        kept = rows[self.fragment_semantic[self.fragment[rows]] == Semantic.TRACK]
-        return kept if len(kept) else rows
+    def _where_any(self, wanted: Array, particles: Array) -> Array:
+        """(N,) particle of each voxel; of these only where wanted, if that is anywhere."""
+        choosy = np.zeros(len(self.semantic) + 1, bool)
+        choosy[particles] = True
+        some = np.zeros(len(choosy), bool)
+        some[self.particle[wanted]] = True
+        dropped = (choosy & some)[self.particle] & ~wanted
+        return np.where(dropped, -1, self.particle)
 
-    def is_track(self, p: int) -> bool:
-        return bool(self.semantic[p] == Semantic.TRACK)
+    @cached_property
+    def grid(self) -> Grid:
+        return Grid.of(self.position, 1.5)
 
-    def around(self, end: Array, p: int, radius: float, wall: float) -> Surroundings:
-        """Other particles than p with a voxel within radius of an end."""
-        near = self.particle[self.tree.query_ball_point(end, radius)]
-        classes = self.semantic[np.unique(near[(near >= 0) & (near != p)])].tolist()
-        return Surroundings(
-            tracks=classes.count(Semantic.TRACK),
-            showers=classes.count(Semantic.SHOWER),
-            michels=classes.count(Semantic.MICHEL),
-            at_wall=wall < radius / 2,
-        )
+    def total(self, owner: Array, values: Array) -> Array:
+        """(N,) particle of each voxel, -1 for none, and values -> (P,) sums."""
+        own = owner >= 0
+        return np.bincount(owner[own], values[own], len(self.semantic))
 
-    def point_near(self, end: Array, radius: float) -> Array:
-        """The predicted point nearest to an end, if within radius; else the end itself."""
-        if len(self.points) == 0:
-            return end
-        distance = np.linalg.norm(self.points - end, axis=1)
-        best = int(np.argmin(distance))
-        return self.points[best] if distance[best] <= radius else end
+    def around(self, ends: Array, particle: Array, radius: float) -> Array:
+        """(E, 3) ends of particles (E,) -> (E, 3) other tracks, showers and Michel electrons with
+        a voxel within radius."""
+        end, row = self.grid.within(ends, radius)
+        near = self.particle[row]
+        other = (near >= 0) & (near != particle[end])
+        seen = np.unique(end[other] * len(self.semantic) + near[other])
+        end, near = np.divmod(seen, max(len(self.semantic), 1))
+        counts = np.zeros((len(ends), N_SEMANTIC), np.int64)
+        np.add.at(counts, (end, self.semantic[near]), 1)
+        return counts[:, [Semantic.TRACK, Semantic.SHOWER, Semantic.MICHEL]]
 
-    def shower_start(self, p: int, core: Array, radius: float) -> Array:
-        """The best point of the particle's class that lies on its first fragment (voxels core);
-        else, where it touches a track, there; else the end of it away from all the rest."""
-        fitting = np.flatnonzero(self.point_type == self.semantic[p])
-        if len(fitting):
-            gap = cKDTree(self.position[core]).query(self.points[fitting])[0]
-            fitting = fitting[gap <= radius]
-        if len(fitting):
-            return self.points[fitting[np.argmax(self.point_score[fitting])]]
-        if self.semantic[p] in (Semantic.MICHEL, Semantic.DELTA):
-            return self.position[self._root(core)]
-        return self.position[self._tip(p, core)]
+    def points_near(self, ends: Array, radius: float) -> Array:
+        """(E, 3): the predicted point nearest to each end, if within radius; else the end."""
+        end, point = Grid.of(self.points, 1.5).within(ends, radius)
+        apart = np.sum((ends[end] - self.points[point]) ** 2, axis=1)
+        order = np.lexsort((point, apart, end))
+        end, best = np.unique(end[order], return_index=True)
+        moved = ends.copy()
+        moved[end] = self.points[point[order][best]]
+        return moved
 
-    def _root(self, core: Array) -> int:
-        """Voxel of core nearest to a track."""
-        owned = np.flatnonzero(self.particle >= 0)
-        tracks = owned[self.semantic[self.particle[owned]] == Semantic.TRACK]
-        if len(tracks) == 0:
-            return int(core[extremes(self.position[core])[0]])
-        gap = cKDTree(self.position[tracks]).query(self.position[core])[0]
-        return int(core[np.argmin(gap)])
+    def shower_starts(self, which: Array, radius: float) -> Array:
+        """(S, 3) of these particles: the best point of the particle's class that lies on its
+        first fragment; else, where it touches a track, there; else the end of it away from all
+        the rest."""
+        core = Groups.of(self.core_owner, len(self.semantic)).only(which)
+        ends = extremes(self.position, core)
+        row = ends[np.arange(len(which)), self._farther(which, ends)]
+        for i in np.flatnonzero(np.isin(self.semantic[which], (Semantic.MICHEL, Semantic.DELTA))):
+            row[i] = self._root(core.rows(i), ends[i, 0])
+        start = self.position[row]
+        best = self._best_points(radius)[which]
+        start[best >= 0] = self.points[best[best >= 0]]
+        return start
 
-    def _tip(self, p: int, core: Array) -> int:
-        """Of the two outermost voxels of core the one farther from the particle's centre."""
-        rows = self.rows_of(p)
-        centre = np.average(self.position[rows], axis=0, weights=self.energy[rows])
-        ends = core[list(extremes(self.position[core]))]
-        return int(ends[np.argmax(np.linalg.norm(self.position[ends] - centre, axis=1))])
+    def _best_points(self, radius: float) -> Array:
+        """(P,) point of the particle's class with the best score near its core, -1 for none."""
+        point, row = self.grid.within(self.points, radius)
+        owner = self.core_owner[row]
+        fitting = (owner >= 0) & (np.append(self.semantic, -1)[owner] == self.point_type[point])
+        point, owner = point[fitting], owner[fitting]
+        rising = np.lexsort((-point, self.point_score[point]))
+        best = np.full(len(self.semantic), -1)
+        best[owner[rising]] = point[rising]
+        return best
 
+    def _farther(self, which: Array, ends: Array) -> Array:
+        """(S,) 0 or 1: which of two voxels (S, 2) is farther from the particle's centre."""
+        weighted = [self.total(self.particle, self.energy * x) for x in self.position.T]
+        energy = self.total(self.particle, self.energy)[which]
+        centre = np.stack(weighted, axis=1)[which] / energy[:, None]
+        apart = np.linalg.norm(self.position[ends] - centre[:, None], axis=2)
+        return np.asarray(apart.argmax(axis=1))
 
-def start_dedx(along: Array, energy: Array, length: float, voxel_size: float) -> float:
-    """dE/dx over the first `length` cm, MeV/cm.
+    def _root(self, core: Array, outermost: int) -> int:
+        """Voxel of core nearest to a track; the outermost one where there is none."""
+        if self._tracks is None:
+            return outermost
+        return int(core[np.argmin(self._tracks.query(self.position[core])[0])])
 
-    along: (N,) distance of the voxels from the start, cm. The first voxel is left out where the
-    particle is long enough: it is filled in part only, and shared at a vertex.
-    """
-    reach = float(along.max())
-    if reach < length + 2 * voxel_size:
-        return float(energy.sum() / (reach + voxel_size))
-    window = (along > voxel_size / 2) & (along <= voxel_size / 2 + length)
-    return float(energy[window].sum() / length)
+    @cached_property
+    def _tracks(self) -> cKDTree | None:
+        """The voxels of all tracks."""
+        rows = np.append(self.is_track, False)[self.particle]
+        return cKDTree(self.position[rows]) if rows.any() else None
 
 
 def _primary_fragments(particles: Particles, i: int) -> Array:
@@ -261,14 +305,3 @@ def _primary_fragments(particles: Particles, i: int) -> Array:
     rising = rising[owner[rising] >= 0]
     best[owner[rising]] = rising
     return best
-
-
-def _nothing() -> Row:
-    nowhere = np.full(3, np.nan)
-    return Row(nowhere, nowhere, np.zeros(3), 0.0, 0.0, 0.0, np.nan, _NO_RANGE, True)
-
-
-def _columns(rows: list[Row]) -> list[Array]:
-    if rows:
-        return [np.array(column) for column in zip(*rows, strict=True)]
-    return [column.values for _, column in Kinematics.empty().items() if isinstance(column, Ragged)]

@@ -62,6 +62,6 @@ def summarise(pid: Array, interaction: Array, contained: Array, n: int) -> tuple
 
     pid: (P,) of the primaries that count, -1 for all other particles. interaction: (P,) row.
     """
-    names = np.array([topology(pid[interaction == i]) for i in range(n)], dtype="S32")
+    names = np.array([topology(pid[interaction == i].tolist()) for i in range(n)], dtype="S32")
     escaping = interaction[~contained & (interaction >= 0)]
     return names, np.bincount(escaping, minlength=n) == 0

@@ -1,12 +1,13 @@
 """Proposals of the voxels -> points of interest."""
 
 import numpy as np
+from numba import njit
 from pydantic import Field
-from scipy.spatial import cKDTree
 
 from reco.data.classes import N_SEMANTIC
 from reco.data.products import Points, Semantics, Voxels
 from reco.data.ragged import Array, Ragged
+from reco.ops.neighbours import Grid
 from reco.stages.base import Stage, StageOptions
 
 
@@ -52,25 +53,38 @@ def suppress(
     place: Array, score: Array, kind: Array, radius: float, min_votes: int
 ) -> tuple[Array, Array, Array]:
     """Proposals (K, 3) in voxels, with score and type -> points: place (M, 3), type, best score."""
-    points: list[tuple[Array, int, float]] = []
-    if len(place):
-        tree = cKDTree(place)
-        free = np.ones(len(place), bool)
-        for k in np.argsort(-score, kind="stable"):
-            if free[k]:
-                near = np.array(tree.query_ball_point(place[k], radius))
-                near = near[free[near]]
-                free[near] = False
-                if len(near) >= min_votes:
-                    points.append(_merge(place[near], score[near], kind[near]))
-    return (
-        np.array([p[0] for p in points], np.float32).reshape(-1, 3),
-        np.array([p[1] for p in points], np.int8),
-        np.array([p[2] for p in points], np.float32),
+    place = np.ascontiguousarray(place, np.float64)
+    target, near = Grid.of(place, radius).within(place, radius)
+    cuts = np.searchsorted(target, np.arange(len(place) + 1))
+    order = np.argsort(-score, kind="stable")
+    middle, votes, best = _merge(
+        place, score.astype(np.float64), kind, order, near, cuts, min_votes
     )
+    return middle.astype(np.float32), votes.argmax(axis=1).astype(np.int8), best.astype(np.float32)
 
 
-def _merge(place: Array, score: Array, kind: Array) -> tuple[Array, int, float]:
-    votes = np.bincount(kind, weights=score, minlength=N_SEMANTIC)
-    middle = np.average(place, axis=0, weights=score)
-    return middle, int(votes.argmax()), float(score.max())
+@njit(cache=True, nogil=True)
+def _merge(place, score, kind, order, near, cuts, min_votes):  # type: ignore[no-untyped-def]
+    """Middle (M, 3), votes by type (M, N_SEMANTIC) and best score (M,) of the points."""
+    n = 0
+    middle, votes = np.zeros((len(order), 3)), np.zeros((len(order), N_SEMANTIC))
+    best = np.empty(len(order))
+    free = np.ones(len(order), np.bool_)
+    for k in order:
+        if not free[k]:
+            continue
+        count, total = 0, 0.0
+        best[n] = score[k]
+        middle[n], votes[n] = 0.0, 0.0
+        for i in near[cuts[k] : cuts[k + 1]]:
+            if free[i]:
+                free[i] = False
+                count += 1
+                total += score[i]
+                votes[n, kind[i]] += score[i]
+                for axis in range(3):
+                    middle[n, axis] += score[i] * place[i, axis]
+        if count >= min_votes:
+            middle[n] /= total
+            n += 1
+    return middle[:n], votes[:n], best[:n]

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from reco.ops.geometry import cone_direction, extremes, line_direction, principal_axes, trace
+from reco.ops.geometry import (
+    Groups,
+    cone_direction,
+    extremes,
+    line_direction,
+    open_showers,
+    principal_axes,
+    start_dedx,
+    trace,
+)
 from tests.ops.toys import SIZE, voxels_along
 
 
@@ -59,7 +68,7 @@ def test_the_smallest_tracks(n):
     path = trace(points, SIZE)
     assert path.length == pytest.approx(np.linalg.norm(points[-1] - points[0]))
     assert np.isfinite(line_direction(path, points)).all()
-    assert set(extremes(points)) == {0, n - 1}
+    assert set(extremes(points, Groups.of(np.zeros(n, int), 1))[0]) == {0, n - 1}
 
 
 def test_line_direction_is_that_of_the_start_of_a_bent_track():
@@ -81,3 +90,39 @@ def test_cone_direction():
     np.testing.assert_array_equal(cone_direction(np.zeros(3), np.zeros((1, 3)), np.ones(1)), 0)
     far = cone_direction(np.zeros(3), np.array([[0, 0, 50.0]]), np.ones(1))
     np.testing.assert_allclose(far, [0, 0, 1])
+
+
+def test_extremes_are_outermost_along_the_axis_of_each_group():
+    rng = np.random.default_rng(6)
+    points, owner = rng.normal(size=(90, 3)) * [5, 2, 1], rng.integers(-1, 3, 90)
+    found = extremes(points, Groups.of(owner, 4))
+    for g in range(3):
+        rows = np.flatnonzero(owner == g)
+        main = principal_axes(points[rows])
+        along = (points[rows] - main.centre) @ main.axes[0]
+        assert set(found[g]) == {rows[along.argmin()], rows[along.argmax()]}
+    np.testing.assert_array_equal(found[3], 0)
+
+
+def test_showers_of_an_event_open_as_each_alone():
+    rng = np.random.default_rng(7)
+    points, energy = rng.uniform(0, 30, (200, 3)), rng.uniform(0.1, 2, 200)
+    groups = Groups.of(rng.integers(-1, 3, 200), 3)
+    starts = rng.uniform(0, 30, (3, 3))
+    found = open_showers(points, energy, groups, starts, 3.0, SIZE)
+    for s in range(3):
+        rows = groups.rows(s)
+        own = points[rows]
+        origin = own[np.linalg.norm(own - starts[s], axis=1).argmin()]
+        direction = cone_direction(origin, own, energy[rows])
+        along = (own - origin) @ direction
+        np.testing.assert_allclose(found.direction[s], direction)
+        assert found.end[s] == rows[along.argmax()]
+        assert found.length[s] == pytest.approx(along.max())
+
+
+def test_start_dedx():
+    along = np.arange(0, 30, SIZE)
+    energy = np.where(along < 5, 4.2, 2.1) * SIZE
+    assert start_dedx(along, energy, 3.0, SIZE) == pytest.approx(4.2, rel=0.01)
+    assert start_dedx(np.zeros(1), np.array([0.6]), 3.0, SIZE) == pytest.approx(2.0)

@@ -63,11 +63,6 @@ def test_ellipsoid_has_the_axes_of_its_definition():
     assert law.ellipsoid_beta(-0.3) == law.ellipsoid_beta(0.3)
 
 
-def test_energy_of_charge_inverts_the_charge_of_energy():
-    electrons = 10.0 / law.W_ION * 0.7
-    assert law.energy_of_charge(electrons / 1000, 0.7) == pytest.approx(10.0)
-
-
 def test_drift_velocity_at_working_points_of_experiments():
     # ICARUS, JINST 20 P01033: 0.1572 cm/us at 0.4938 kV/cm, 87.5 K; MicroBooNE: 0.1098 at 0.2739
     assert drift.drift_velocity(0.4938, 87.5) == pytest.approx(0.1572, rel=0.04)

@@ -10,7 +10,7 @@ from reco.data.ragged import Ragged
 from reco.detector import Detector
 from reco.ops.csda import MUON_MASS, energy_of_range
 from reco.stages.base import Context
-from reco.stages.kinematics import MakeKinematics, start_dedx
+from reco.stages.kinematics import MakeKinematics
 from tests.ops.toys import SIZE, voxels_along
 
 CONTEXT = Context(Detector.load("generic"), torch.device("cpu"))
@@ -167,10 +167,3 @@ def test_no_particles_and_unassigned_voxels():
     out = STAGE(*(p.concat([p, p]) for p in event()))
     assert len(out) == 2
     assert len(out.energy_csda.values) == 0
-
-
-def test_start_dedx():
-    along = np.arange(0, 30, SIZE)
-    energy = np.where(along < 5, 4.2, 2.1) * SIZE
-    assert start_dedx(along, energy, 3.0, SIZE) == pytest.approx(4.2, rel=0.01)
-    assert start_dedx(np.zeros(1), np.array([0.6]), 3.0, SIZE) == pytest.approx(2.0)
