@@ -18,7 +18,7 @@ from reco.io.remote import is_url
 from reco.pipeline.source import Source
 from reco.stages.base import Stage
 
-PACKAGES = ("torch", "torch-geometric", "numpy", "numba", "awkward", "h5py", "uproot")
+PACKAGES = ("torch", "numpy", "numba", "awkward", "h5py", "uproot")
 WHOLE = 256 * 2**20
 """Bytes up to which a file is hashed in full; of a larger one, its first and last MiB."""
 _MIB = 2**20
