@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import awkward as ak
+import h5py
 import numpy as np
 import pytest
 
@@ -120,6 +121,17 @@ def test_an_event_holds_what_the_file_holds(file):
                 assert getattr(event, name)[field].tolist() == whole[field].tolist()
         assert repr(file[i]) == repr(event)
     assert repr(file[-1]) == repr(file[2:][1]) == repr(events[3])
+
+
+def test_a_column_that_an_older_file_lacks_is_nan(tmp_path):
+    with Writer(tmp_path / "a.h5", {}) as out:
+        out.write([example(kind) for kind in PRODUCTS])
+    with h5py.File(tmp_path / "a.h5", "r+") as f:
+        del f["particles/energy_sigma"]
+    with reco.open(tmp_path / "a.h5") as f:
+        assert f[0].particles.energy.tolist() == f.particles.energy[0].tolist()
+        assert all(np.isnan(f[0].particles.energy_sigma))
+        assert "energy_sigma" not in f.particles.fields
 
 
 def test_units_documentation_and_provenance(file):

@@ -4,7 +4,7 @@ import base64
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -36,7 +36,7 @@ class Place:
 class Page:
     """An HTML page; in a notebook it shows itself."""
 
-    html: str
+    html: str = field(repr=False)
 
     def write(self, path: Path) -> None:
         """Under a temporary name, then renamed. Raises RecoError where it cannot be written."""

@@ -155,8 +155,9 @@ def is_product_file(handle: h5py.File) -> bool:
 class StoredProducts:
     """Random access to the products of a native file.
 
-    partial: also give products whose internal columns were not written, with zeros in their place:
-    enough to look at and to evaluate, not to go on from. handle: the file, where it is open
+    partial: also give products whose internal columns were not written, with zeros in their place,
+    or whose newer columns are not in an older file, with NaN: enough to look at and to evaluate,
+    not to go on from. handle: the file, where it is open
     already (a URL). Raises FormatError when the file is not native, truncated, or of a newer
     version.
     """
@@ -192,7 +193,10 @@ class StoredProducts:
 
     def _holds(self, cls: type[Product]) -> bool:
         wanted = [c for c in cls.columns().values() if not (self._partial and c.internal)]
-        return all(self._has(spec) for spec in wanted)
+        lacking = [spec for spec in wanted if not self._has(spec)]
+        if self._partial and len(lacking) < len(wanted):
+            return all(np.dtype(spec.dtype).kind == "f" for spec in lacking)
+        return not lacking
 
     def _has(self, spec: Column) -> bool:
         table = self._file.get(spec.table, ())
@@ -221,7 +225,8 @@ class StoredProducts:
             values = _join([group[part][rows] for part in spec.parts])
         else:
             shape = tuple(max(n, 0) for n in spec.shape)
-            values = np.zeros((rows.stop - rows.start, *shape), spec.dtype)
+            filler = 0 if spec.internal else np.nan
+            values = np.full((rows.stop - rows.start, *shape), filler, spec.dtype)
         return Ragged(values, offsets - offsets[0])
 
     def close(self) -> None:
