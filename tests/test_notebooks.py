@@ -7,7 +7,6 @@ import pytest
 
 nbformat = pytest.importorskip("nbformat")
 client = pytest.importorskip("nbclient")
-pytest.importorskip("geant4_pybind")
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
