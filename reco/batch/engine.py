@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ def here(job: Job, items: Iterable[WorkItem], tries: int) -> Iterator[list[Resul
         result = attempt(job, item)
         for n in range(2, tries + 1):
             if isinstance(result, Failure):
-                result = _tried(attempt(job, item), n)
+                result = _with_tries(attempt(job, item), n)
         yield [result]
 
 
@@ -57,10 +58,11 @@ def _address() -> str:
         return ""
 
 
-def _tried(result: Result, times: int) -> Result:
+def _with_tries(result: Result, tries: int) -> Result:
+    """Dask's own tries are known already."""
     if isinstance(result, Shard):
         return result
-    return Failure(result.item, result.message, result.worker, times)
+    return replace(result, tries=max(tries, result.tries))
 
 
 def on_workers(
@@ -108,7 +110,7 @@ def on_workers(
             if isinstance(result, Failure) and result.worker and begun[item] < tries:
                 begin(item, not_on=result.worker)
             else:
-                done.append(_tried(result, begun.pop(item)))
+                done.append(_with_tries(result, begun.pop(item)))
         yield done
         if not done:
             time.sleep(SECONDS_BETWEEN_LOOKS)
@@ -119,7 +121,8 @@ def _result(item: WorkItem, found: Any) -> Result:
     if isinstance(found, Shard | Failure):
         return found
     if isinstance(found, tuple):  # type, error, traceback
-        return Failure(item, f"the worker died with it, each time ({found[1]})")
+        deaths = getattr(found[1], "allowed_failures", 0) + 1
+        return Failure(item, f"its worker died, each time ({found[1]})", tries=deaths)
     raise RecoError("the Dask scheduler is gone; submit again to go on")
 
 

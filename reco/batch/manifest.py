@@ -201,8 +201,9 @@ class Manifest:
                 )
 
     def sweep(self) -> None:
-        """Remove what killed workers left: files that no record names."""
-        kept = {self.folder / shard.name for _, shard in _read(self.path).shards.values()}
+        """Remove what killed workers left, and shards that are not whole."""
+        done = _read(self.path).whole().shards
+        kept = {self.folder / shard.name for _, shard in done.values()}
         for path in (self.folder / SHARDS).glob("*/*"):
             if path not in kept:
                 path.unlink(missing_ok=True)
@@ -216,12 +217,13 @@ def writing(folder: Path, recipe: Recipe, size: int) -> Iterator[Manifest]:
     """
     path = folder / NAME
     try:
-        (folder / SHARDS).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RecoError(f"{folder}: cannot be made ({error.strerror}); -o FOLDER") from None
     with locked(path), closing(_connect(path, "rwc")) as db:
         with _errors(path), db:
             _prepare(db, recipe, size)
+        (folder / SHARDS).mkdir(exist_ok=True)
         yield Manifest(folder, db)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reco.batch.engine import Result
-from reco.batch.manifest import Failure, Ledger, Manifest, ledger, writing
+from reco.batch.manifest import NAME, Failure, Ledger, Manifest, ledger, writing
 from reco.batch.plan import EVENTS_PER_ITEM, Recipe, WorkItem, anywhere, look_at
 from reco.batch.worker import Job
 from reco.config import PipelineConfig
@@ -97,9 +97,15 @@ def _book(request: Request) -> Ledger:
             f"{request.output}: was begun with {book.size} events per item; leave --events out or "
             "choose another folder with -o"
         )
-    if book.recipe is None and request.output.exists() and any(request.output.iterdir()):
+    if book.recipe is None and _holds_others(request.output):
         raise RecoError(f"{request.output}: holds other files; choose another folder with -o")
     return book
+
+
+def _holds_others(output: Path) -> bool:
+    """Than what a run leaves that was killed before its first record, or that begins just now."""
+    names = [path.name for path in output.iterdir()] if output.exists() else []
+    return any(NAME not in name and not name.startswith("part-") for name in names)
 
 
 def _size(request: Request, book: Ledger) -> int:

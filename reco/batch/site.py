@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from reco.config import read_yaml
 from reco.errors import ConfigError
-from reco.schema import validate
+from reco.schema import read_yaml, validate
 from reco.suggest import unknown
 
 SHARED = Path(__file__).parents[1] / "_share" / "sites"

@@ -48,7 +48,7 @@ def run_item(job: Job, item: WorkItem) -> Shard:
     same item do not touch each other's. Raises what goes wrong."""
     began = perf_counter()
     with _limited(job.limit):
-        pipe = _pipeline(job)
+        pipe = _pipeline(job.config, job.recipe)
         folder = Path(job.folder)
         path = folder / SHARDS / _name(item)
         path.parent.mkdir(exist_ok=True)
@@ -69,9 +69,9 @@ def run_item(job: Job, item: WorkItem) -> Shard:
 
 
 @lru_cache(maxsize=1)
-def _pipeline(job: Job) -> Pipeline:
-    config = check(json.loads(job.config))
-    different = Recipe.of(config).differs(job.recipe)
+def _pipeline(content: str, recipe: Recipe) -> Pipeline:
+    config = check(json.loads(content))
+    different = Recipe.of(config).differs(recipe)
     if different:
         raise RecoError(f"this worker has other {different} than the machine that submitted")
     return Pipeline(config)

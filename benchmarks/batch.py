@@ -1,0 +1,145 @@
+"""What running in pieces costs: two workers against one, and the bookkeeping of many items.
+
+    python benchmarks/batch.py speed                    # real events, one worker and then two
+    python benchmarks/batch.py scale --items 100000     # no events: manifest, status, Dask alone
+
+Start-up of the workers is left out of `speed`: every worker makes one item before the clock starts.
+"""
+
+import argparse
+import dataclasses
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from reco import config
+from reco.batch import engine
+from reco.batch.engine import Result, on_workers, workers
+from reco.batch.manifest import NAME, SHARDS, Shard, ledger
+from reco.batch.merge import merge
+from reco.batch.plan import WorkItem
+from reco.batch.run import Request, carry_out, plan
+from reco.batch.site import Local
+from reco.batch.worker import Job
+from reco.cli.submit import lines
+from reco.data.products import Header, Hits
+from reco.data.ragged import Ragged
+from reco.io.store import Writer
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "data_samples" / "lartpc.h5"
+FACTS = '{"weights": {}}'
+
+
+class Clock:
+    """Wraps an engine. engine, manifest: seconds spent in the one and in the other."""
+
+    def __init__(self, client: object, run: Callable[[Job, WorkItem], Result]) -> None:
+        self.client, self.run = client, run
+        self.engine = self.manifest = 0.0
+
+    def __call__(self, job: Job, items: Sequence[WorkItem]) -> Iterator[list[Result]]:
+        results = iter(on_workers(self.client, self.run, job, items, tries=1))
+        last = time.perf_counter()
+        while True:
+            batch = next(results, None)
+            now = time.perf_counter()
+            self.engine += now - last
+            if batch is None:
+                return
+            yield batch
+            last = time.perf_counter()
+            self.manifest += last - now
+
+
+def nothing(job: Job, item: WorkItem) -> Shard:
+    """An empty shard."""
+    name = f"{SHARDS}/{item.start // 1000}/{item.start}.h5"
+    path = Path(job.folder, name)
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    return Shard(item, name, "", 0, 0, 0, 0.0, FACTS)
+
+
+def silent(done: int, total: int, failures: Iterable[object]) -> None:
+    pass
+
+
+def timed(what: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    what()
+    return time.perf_counter() - began
+
+
+def speed(folder: Path, copies: int, size: int) -> None:
+    """Events of the sample, which is copied so that there are several files."""
+    names = [folder / f"{i}.h5" for i in range(copies)]
+    for name in names:
+        shutil.copy(SAMPLE, name)
+    pipeline = config.load("lartpc", [f"run.batch_size={size}"])
+    rates, book = [], None
+    for n in (1, 2):
+        request = Request(pipeline, names, folder / str(n), size)
+        warm = dataclasses.replace(request, output=folder / f"warm{n}", paths=names[:n], size=99)
+        with workers(Local(kind="local", workers=n), folder, tries=1) as client:
+            client.wait_for_workers(n)
+            carry_out(warm, Clock(client, engine.attempt), silent)
+            clock = Clock(client, engine.attempt)
+            book = carry_out(request, clock, silent)
+        events = sum(shard.events for _, shard in book.shards.values())
+        rates.append(events / clock.engine)
+        seconds = sum(shard.seconds for _, shard in book.shards.values())
+        stored = sum(shard.bytes for _, shard in book.shards.values())
+        print(f"{n} workers: {events} events, {rates[-1]:.2f} events/s")
+    merging = timed(lambda: merge(folder / "2", folder / "merged.h5"))
+    items = len(book.shards)
+    print(f"two over one: {rates[1] / rates[0]:.2f}")
+    print(f"manifest: {1e3 * clock.manifest / items:.1f} ms per item")
+    print(f"merge: {1e3 * merging / items:.1f} ms per shard, {stored / merging / 1e6:.0f} MB/s")
+    print(f"both: {100 * (clock.manifest + merging) / seconds:.2f} % of the workers' time")
+
+
+def scale(folder: Path, items: int) -> None:
+    """One event without hits for each item, and nothing done with it."""
+    number = np.arange(items)
+    none = Ragged(np.zeros(0), np.zeros(items + 1, np.int64))
+    position = Ragged(np.zeros((0, 3)), none.offsets)
+    hits = Hits(position=position, value=none, time=none, quantity=number * 0)
+    with Writer(folder / "empty.h5", {}) as out:
+        out.write([Header(run=number, subrun=number, event=number, entry=number), hits])
+    request = Request(config.load("lartpc"), [folder / "empty.h5"], folder / "out", 1)
+    with workers(Local(kind="local", workers=2), folder, tries=1) as client:
+        clock = Clock(client, nothing)
+        book = carry_out(request, clock, silent)
+    assert len(book.shards) == items
+    size = (folder / "out" / NAME).stat().st_size
+    print(f"{items} items without events, two workers")
+    print(f"Dask: {1e3 * clock.engine / items:.2f} ms per item")
+    print(f"manifest: {1e3 * clock.manifest / items:.2f} ms per item, {size / 1e6:.0f} MB")
+    print(f"status: {timed(lambda: lines(request.output, ledger(request.output))):.1f} s")
+    print(f"resume: {timed(lambda: plan(request)):.1f} s until the first item")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["speed", "scale"])
+    parser.add_argument("--copies", type=int, default=12, help="of the sample of 20 events")
+    parser.add_argument("--events", type=int, default=10, help="per item of `speed`")
+    parser.add_argument("--items", type=int, default=100_000, help="of `scale`")
+    options = parser.parse_args()
+    load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
+    print(f"{os.cpu_count()} cores, load {load}")
+    with tempfile.TemporaryDirectory() as name:
+        if options.what == "speed":
+            speed(Path(name), options.copies, options.events)
+        else:
+            scale(Path(name), options.items)
+
+
+if __name__ == "__main__":
+    main()

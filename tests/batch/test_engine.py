@@ -1,0 +1,82 @@
+"""Items on workers of Dask: failures, deaths, and what is given up."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from reco.batch.engine import on_workers, workers
+from reco.batch.manifest import Failure, Shard
+from reco.batch.plan import Recipe, WorkItem
+from reco.batch.site import Dask, Local
+from reco.batch.worker import Job
+from reco.errors import RecoError
+
+distributed = pytest.importorskip("distributed")
+N_ITEMS = 30
+
+
+def act(job: Job, item: WorkItem) -> Shard | Failure:
+    """Item 3 fails wherever it is tried first; 5 always; 7 kills its worker once; 11 always."""
+    been = Path(job.folder, f"{item.start}-{os.getpid()}")
+    first = not list(Path(job.folder).glob(f"{item.start}-*"))
+    been.touch()
+    if item.start == 5 or (item.start == 3 and first):
+        return Failure(item, "no", distributed.get_worker().address)
+    if item.start == 11 or (item.start == 7 and first):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Shard(item, str(os.getpid()), "", 0, 0, 0, 0.0, "")
+
+
+@pytest.fixture
+def job(tmp_path):
+    return Job("{}", Recipe("", "", ""), str(tmp_path))
+
+
+def items(n: int) -> list[WorkItem]:
+    return [WorkItem("a", "", i, i + 1) for i in range(n)]
+
+
+def test_what_fails_is_tried_again_elsewhere_and_given_up_in_the_end(job, tmp_path):
+    site = Local(kind="local", workers=2)
+    with workers(site, tmp_path, tries=3) as client:
+        client.wait_for_workers(2)
+        batches = list(on_workers(client, act, job, items(N_ITEMS), tries=3))
+    results = {r.item.start: r for batch in batches for r in batch}
+    assert len(results) == sum(map(len, batches)) == N_ITEMS
+    lost = {start: r for start, r in results.items() if isinstance(r, Failure)}
+    assert lost.keys() == {5, 11}
+    assert lost[5].tries == 3
+    assert "its worker died, each time" in lost[11].message
+    # a try on another worker, not only another try
+    assert len(list(tmp_path.glob("3-*"))) == 2
+    assert len(list(tmp_path.glob("7-*"))) == 2
+    assert len(list(tmp_path.glob("11-*"))) == 3
+
+
+def test_a_scheduler_that_runs_already(job, tmp_path):
+    with distributed.LocalCluster(
+        n_workers=1,
+        threads_per_worker=1,
+        processes=False,
+        protocol="tcp://",
+        dashboard_address=None,
+    ) as cluster:
+        site = Dask(kind="dask", address=cluster.scheduler_address)
+        with workers(site, tmp_path, tries=2) as client:
+            batches = list(on_workers(client, act, job, items(3), tries=2))
+    assert sum(map(len, batches)) == 3
+
+
+def test_no_scheduler_there(tmp_path):
+    site = Dask(kind="dask", address="tcp://127.0.0.1:9")
+    began = time.monotonic()
+    with (
+        distributed.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(RecoError, match="no Dask scheduler answers"),
+        workers(site, tmp_path, tries=2),
+    ):
+        pass
+    assert time.monotonic() - began < 60

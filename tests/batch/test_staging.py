@@ -1,0 +1,77 @@
+"""Inputs from a server that fails now and then."""
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from reco import config as configuration
+from reco.batch import engine, staging
+from reco.batch.merge import merge
+from reco.batch.run import Request, carry_out
+from reco.errors import FormatError
+from reco.io.store import StoredProducts
+from tests.batch.conftest import columns, in_one_process, same_bits
+from tests.io.test_remote import Parts
+
+pytest.importorskip("fsspec")
+pytest.importorskip("aiohttp")
+
+
+class Moody(Parts):
+    """Refuses the first request for whole files, and serves the others."""
+
+    refused: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        if self.headers.get("Range") is None and not self.refused:
+            self.refused.append(self.path)
+            self.send_error(503)
+            return
+        super().do_GET()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    Moody.refused.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Moody, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_remote_input_is_copied_here_and_tried_again(chain, inputs, tmp_path, server):
+    url = f"{server}/{inputs[0].name}"
+    request = Request(configuration.load(chain), [url], tmp_path / "out", size=4)
+    book = carry_out(request, partial(engine.here, tries=1), lambda *_: None)
+    assert Moody.refused == ["/a.h5"]
+    assert not book.aside
+    merge(tmp_path / "out", tmp_path / "m.h5")
+    wanted = in_one_process(chain, inputs[:1], tmp_path / "single")
+    assert same_bits(columns(tmp_path / "m.h5"), wanted)
+    with StoredProducts(tmp_path / "m.h5") as stored:
+        assert stored.provenance["input"]["path"] == url
+
+
+def test_one_copy_is_kept_and_then_removed(inputs, server):
+    first = staging.here(f"{server}/a.h5")
+    assert first.read_bytes() == inputs[0].read_bytes()
+    assert staging.here(f"{server}/a.h5") == first
+    second = staging.here(f"{server}/b.h5")
+    assert second.read_bytes() == inputs[1].read_bytes()
+    assert not first.exists()
+
+
+def test_a_file_that_is_not_there(server, monkeypatch):
+    monkeypatch.setattr(staging, "PAUSES", (0.0, 0.0))
+    with pytest.raises(FormatError, match=r"none\.h5: cannot be copied here"):
+        staging.here(f"{server}/none.h5")
+
+
+def test_local_files_stay_where_they_are():
+    assert staging.here("/data/a.h5") == Path("/data/a.h5")
