@@ -58,16 +58,36 @@ def binned_resolution(reco: Array, true: Array, edges: Array) -> list[Resolution
 
 def pulls(reco: Array, true: Array, sigma: Array) -> Array:
     """(N,) float64 (reco - true) / sigma; rows that are not finite are left out."""
-    residual = reco.astype(np.float64) - true
-    known = np.isfinite(residual) & np.isfinite(sigma) & (sigma > 0)
-    return residual[known] / sigma[known]
+    known = has_pull(reco, true, sigma)
+    return (reco[known].astype(np.float64) - true[known]) / sigma[known]
 
 
-def summarise_pulls(pull: Array) -> PullSummary:
+def has_pull(reco: Array, true: Array, sigma: Array) -> Array:
+    """(N,) bool: are all three finite, and sigma positive?"""
+    finite = np.isfinite(reco) & np.isfinite(true) & np.isfinite(sigma)
+    return np.asarray(finite & (sigma > 0))
+
+
+def summarise_pulls(pull: Array, tail: Array | float = 1.0) -> PullSummary:
+    """tail: of each pull (N,), by which its 95 % interval is wider than that of a normal one."""
     size = np.abs(pull)
-    return PullSummary(
-        median(pull), half_width(pull), mean(size <= Z_68), mean(size <= Z_95), len(pull)
-    )
+    inside = (mean(size <= Z_68), mean(size <= Z_95 * tail))
+    return PullSummary(median(pull), half_width(pull), *inside, len(pull))
+
+
+def shower_resolution(energy: Array, half_width: Array, count: Array) -> tuple[float, float]:
+    """(a, b) of the relative width a + b / sqrt(E / GeV), by least squares over bins.
+
+    energy: (B,) MeV, half_width: (B,), count: (B,) showers of each bin; NaN below three bins. The
+    width of n normal errors is known to 1 / sqrt(2 n) of itself. The form is that of
+    arXiv:2007.01335.
+    """
+    if len(energy) < 3:
+        return float("nan"), float("nan")
+    weight = np.sqrt(2.0 * count) / half_width
+    terms = np.stack([np.ones(len(energy)), np.sqrt(1e3 / energy)], axis=1)
+    a, b = np.linalg.lstsq(terms * weight[:, None], half_width * weight, rcond=None)[0]
+    return float(a), float(b)
 
 
 def stops(pid: PID, energy: Array, length: Array, tolerance: float = 0.1) -> Array:

@@ -3,12 +3,15 @@
 from collections.abc import Iterable
 from typing import Any
 
+from reco.metrics.bootstrap import with_errors
 from reco.metrics.event import Event
 from reco.metrics.report import Report
 from reco.metrics.sections.base import Section
 from reco.metrics.sections.energy import Energy
+from reco.metrics.sections.events import Events
 from reco.metrics.sections.identity import Identity, ShowerPrimary
 from reco.metrics.sections.points import PointSection
+from reco.metrics.sections.reliability import Reliability
 from reco.metrics.sections.vertex import Vertex
 from reco.metrics.sections.voxels import (
     INTERACTION_BINS,
@@ -34,6 +37,8 @@ SECTIONS: tuple[Section[Any], ...] = (
     Identity(),
     Vertex(),
     Energy(),
+    Reliability(),
+    Events(),
 )
 
 
@@ -57,7 +62,9 @@ class Evaluation:
 
     def report(self) -> Report:
         """The figures so far; a section without any record is left out."""
-        findings = (s.summarise(records) for s, records in self._records if records)
+        records = [(s, seen) for s, seen in self._records if seen]
+        findings = [s.summarise(seen) for s, seen in records]
+        findings = with_errors(findings, records, self.settings.resamples)
         return Report.of(self.events, self.settings, findings)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
+from reco.errors import RecoError
 from reco.metrics.tables import Settings
 
 
@@ -20,7 +21,8 @@ class Row:
 
     value, baseline: of the chain and of the simple method on the same events (None: there is no
     simple method); NaN where nothing could be measured. count: how many `of` it is taken over.
-    unit: "%" for a fraction, which value holds as 0..1.
+    unit: "%" for a fraction, which value holds as 0..1. error: statistical, 68 % (None: not
+    determined).
     """
 
     section: str
@@ -30,6 +32,7 @@ class Row:
     count: int
     of: str
     baseline: float | None = None
+    error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,24 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Curve:
-    """Resolution in bins of true energy; edges in MeV, one more than the bins."""
+    """Figures in bins of x; edges: one more than the bins. values: what -> fraction per bin; none
+    for a histogram, whose first and last bins hold all that lies beyond them as well."""
 
     name: str
+    x: str
     edges: tuple[float, ...]
-    bias: tuple[float, ...]
-    half_width: tuple[float, ...]
+    values: Mapping[str, tuple[float, ...]]
     count: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class EventScore:
+    """Of one event, by its position among those evaluated; NaN what it has not."""
+
+    event: int
+    class_accuracy: float
+    particle_ari: float
+    interaction_ari: float
 
 
 @dataclass(frozen=True)
@@ -59,17 +73,20 @@ class Findings:
     rows: tuple[Row, ...] = ()
     matrices: tuple[Matrix, ...] = ()
     curves: tuple[Curve, ...] = ()
+    worst: tuple[EventScore, ...] = ()
 
 
 @dataclass(frozen=True)
 class Report:
-    """All figures of one evaluation over so many events, and the settings they hold for."""
+    """All figures of one evaluation over so many events, and the settings they hold for; and the
+    events that came out worst, the worst first."""
 
     events: int
     settings: Settings
     rows: tuple[Row, ...]
     matrices: tuple[Matrix, ...]
     curves: tuple[Curve, ...]
+    worst: tuple[EventScore, ...]
 
     @classmethod
     def of(cls, events: int, settings: Settings, findings: Iterable[Findings]) -> "Report":
@@ -83,6 +100,7 @@ class Report:
             rows=tuple(sorted(rows, key=lambda row: place[row.section])),
             matrices=tuple(matrix for part in parts for matrix in part.matrices),
             curves=tuple(curve for part in parts for curve in part.curves),
+            worst=tuple(score for part in parts for score in part.worst),
         )
 
     def row(self, section: str, name: str) -> Row:
@@ -97,14 +115,18 @@ class Report:
         return json.dumps(_finite(asdict(self)), indent=1, allow_nan=False)
 
     def write_json(self, path: str | Path) -> None:
-        Path(path).write_text(self.to_json() + "\n")
+        """Raises RecoError where it cannot be written."""
+        try:
+            Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+        except OSError as error:
+            raise RecoError(f"{path}: cannot be written ({error.strerror})") from None
 
     def render(self) -> RenderableType:
         """Everything, for a rich console."""
         return Group(
             _figures(self),
             *(_matrix(matrix) for matrix in self.matrices),
-            *(_curve(curve) for curve in self.curves if any(curve.count)),
+            *(_curve(curve) for curve in self.curves if any(curve.count) and curve.values),
         )
 
     def print(self, console: Console | None = None) -> None:
@@ -123,7 +145,8 @@ def _figures(report: Report) -> Table:
             table.add_section()
             table.add_row(f"[bold]{section}[/bold]")
         baseline = "" if row.baseline is None else show(row.baseline, row.unit)
-        table.add_row(f"  {row.name}", show(row.value, row.unit), baseline, f"{row.count} {row.of}")
+        value = show(row.value, row.unit, row.error)
+        table.add_row(f"  {row.name}", value, baseline, f"{row.count} {row.of}")
     return table
 
 
@@ -140,24 +163,27 @@ def _matrix(matrix: Matrix) -> Table:
 
 
 def _curve(curve: Curve) -> Table:
-    table = Table(title=f"{curve.name}, by true energy", title_justify="left")
-    for name in ("MeV", "bias", "half-width", "count"):
+    table = Table(title=curve.name, title_justify="left")
+    for name in (curve.x, *curve.values, "count"):
         table.add_column(name, justify="right")
-    bins = pairwise(curve.edges)
-    columns = zip(bins, curve.bias, curve.half_width, curve.count, strict=True)
-    for (low, high), bias, width, count in columns:
+    columns = zip(pairwise(curve.edges), curve.count, *curve.values.values(), strict=True)
+    for (low, high), count, *values in columns:
         if count:
-            table.add_row(f"{low:g}-{high:g}", show(bias, "%"), show(width, "%"), str(count))
+            shares = (show(value, "%") for value in values)
+            table.add_row(f"{low:g}-{high:g}", *shares, str(count))
     return table
 
 
-def show(value: float, unit: str) -> str:
+def show(value: float, unit: str, error: float | None = None) -> str:
     """A figure as people read it: fractions in per cent, a dash for NaN."""
     if math.isnan(value):
         return "-"
+    known = error is not None and math.isfinite(error)
     if unit == "%":
-        return f"{100 * value:.2f} %"
-    return f"{value:.3g} {unit}".rstrip()
+        spread = f" ± {100 * error:.2f}" if known and error is not None else ""
+        return f"{100 * value:.2f}{spread} %"
+    spread = f" ± {error:.1g}" if known else ""
+    return f"{value:.3g}{spread} {unit}".rstrip()
 
 
 def _finite(value: Any) -> Any:

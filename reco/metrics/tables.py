@@ -90,7 +90,9 @@ class Settings:
     interactions overlapping no more than this are not matched (from 0.5 on, matches are unique).
     min_voxels: a true particle with fewer labelled voxels is not visible; low-energy scatters
     never are. min_point_voxels: showers below it have no start point. baselines: also run the
-    simple methods on the same events.
+    simple methods on the same events. lower, upper: cm, corners of the detector; a vertex outside
+    cannot be seen (None: every vertex is inside). resamples: of the events, for statistical errors
+    (0: none).
     """
 
     voxel_size: float
@@ -99,3 +101,6 @@ class Settings:
     min_voxels: int = 3
     min_point_voxels: int = 10
     baselines: bool = True
+    lower: tuple[float, ...] | None = None
+    upper: tuple[float, ...] | None = None
+    resamples: int = 50

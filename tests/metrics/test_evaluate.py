@@ -26,10 +26,12 @@ from reco.data.products import (
 from reco.data.ragged import Ragged
 from reco.errors import InputError
 from reco.metrics import Evaluation, Report, Settings, Tables, evaluate
+from reco.metrics.bootstrap import with_errors
 from reco.metrics.report import Findings, Row
+from reco.metrics.sections.reliability import ScoreCounts
 
 SIZE = 0.3
-SETTINGS = Settings(voxel_size=SIZE)
+SETTINGS = Settings(voxel_size=SIZE, resamples=0)
 START = np.array([[0, 0, 0], [0, 0, 0], [100, 0, 0]], float)
 DIRECTION = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], float)
 LENGTH = np.array([76.2, 7.82, 30.0])
@@ -133,7 +135,7 @@ def test_a_perfect_chain_gets_full_marks():
     report = evaluate([event()] * 4, SETTINGS)
     assert report.events == 4
     shares = [r for r in report.rows if r.unit == "%" and r.count and not np.isnan(r.value)]
-    zero = ("bias", "half-width", "unmatched")
+    zero = ("bias", "half-width", "unmatched", "outside the detector", "calibration error", "term")
     for row in shares:
         expected = 0 if any(word in row.name for word in zero) else 1
         assert row.value == pytest.approx(expected, abs=1e-5), row
@@ -167,6 +169,9 @@ def test_every_figure_of_the_target_tables_is_there():
         ("Energy of particles", "stopping muons, half-width"),
         ("Energy of particles", "stopping protons, half-width"),
         ("Energy of particles", "muons above 1 m, exiting, half-width"),
+        ("Energy of particles", "showers, contained, term b of a + b/sqrt(E/GeV)"),
+        ("Particle identity", "balanced accuracy of γ e μ π p, all primaries"),
+        ("Vertex", "within 1 cm, with a visible charged primary"),
         ("Uncertainties", "vertex, pull width"),
         ("Uncertainties", "energy of contained particles, 95 % coverage"),
     ]:
@@ -319,8 +324,70 @@ def test_chunks_do_not_matter(tmp_path):
     evaluation.report().write_json(path)
     loaded = json.loads(path.read_text())
     assert loaded["events"] == 3
-    assert {"section", "name", "value", "baseline", "count", "unit", "of"} == set(loaded["rows"][0])
+    row = {"section", "name", "value", "error", "baseline", "count", "unit", "of"}
+    assert row == set(loaded["rows"][0])
     assert loaded["matrices"][0]["labels"][0] == "shower"
+
+
+def test_a_vertex_outside_the_detector_counts_apart():
+    tables = event()
+    estimates = swapped(tables.estimates, vertex=np.array([[0, 0, 0], [0, 0, 5]], float))
+    walls = replace(SETTINGS, lower=(-50.0, -50.0, -50.0), upper=(50.0, 50.0, 50.0))
+    report = evaluate([replace(tables, estimates=estimates)], walls)
+    assert report.row("Vertex", "outside the detector").value == 0.5
+    inside = report.row("Vertex", "within 1 cm")
+    assert (inside.value, inside.count) == (1, 1)
+    assert report.row("Vertex", "within 1 cm, those outside included").value == 0.5
+    assert report.row("Uncertainties", "vertex, 68 % coverage").count == 3
+
+
+def test_a_tail_widens_the_95_percent_interval_alone():
+    tables = event()
+    far = swapped(tables.estimates, energy=ENERGY + 3, energy_sigma=np.ones(3))
+    for tail, covered in ((1.0, 0), (2.0, 1)):
+        estimates = replace(far, energy_tail=one(np.full(3, tail)))
+        report = evaluate([replace(tables, estimates=estimates)], SETTINGS)
+        name = "energy of contained particles"
+        assert report.row("Uncertainties", f"{name}, 95 % coverage").value == covered
+        assert report.row("Uncertainties", f"{name}, 68 % coverage").value == 0
+
+
+def test_errors_are_those_of_a_mean():
+    """Half of 400 events are right: their share is known to sqrt(0.5 * 0.5 / 400)."""
+
+    class Toy:
+        def observe(self, event):
+            return None
+
+        def summarise(self, records):
+            return Findings((Row("a", "b", float(np.mean(records)), "%", len(records), "events"),))
+
+    section, records = Toy(), [0.0, 1.0] * 200
+    plain = [section.summarise(records)]
+    row = with_errors(plain, [(section, records)], 300)[0].rows[0]
+    assert row.value == 0.5
+    assert row.error == pytest.approx(0.025, rel=0.2)
+    assert with_errors(plain, [(section, records)], 0) == plain
+
+
+def test_the_worst_events_stand_first():
+    tables = event()
+    merged = np.zeros_like(tables.interactions.voxel_interaction.values)
+    bad = replace(tables, interactions=swapped(tables.interactions, voxel_interaction=merged))
+    report = evaluate([event(), bad, empty(), event()], SETTINGS)
+    assert [score.event for score in report.worst] == [1, 0, 3]
+    assert report.worst[0].interaction_ari < 0.9
+    assert report.worst[0].class_accuracy == report.worst[1].interaction_ari == 1
+
+
+def test_reliability_of_scores_by_hand():
+    counts = ScoreCounts.of(np.array([0.05, 0.62, 0.68, 1.0]), np.array([False, True, False, True]))
+    assert counts.count.tolist() == [1, 0, 0, 0, 0, 0, 2, 0, 0, 1]
+    # bins: |.05 - 0|, |1.30 - 1|, |1 - 1| over four answers
+    assert counts.error() == pytest.approx((0.05 + 0.3) / 4)
+    report = evaluate([event()], SETTINGS)
+    curve = next(c for c in report.curves if c.name == "Reliability: identity of primaries")
+    assert (sum(curve.count), curve.values["right"][-1]) == (3, 1)
 
 
 def test_numbers_that_do_not_exist_are_null():

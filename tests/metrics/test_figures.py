@@ -17,6 +17,7 @@ from reco.metrics.energy import (
     binned_resolution,
     pulls,
     resolution,
+    shower_resolution,
     stops,
     summarise_pulls,
 )
@@ -215,3 +216,11 @@ def test_summaries_of_nothing_are_nan():
     nothing = np.zeros(0)
     assert np.isnan([stats.mean(nothing), stats.median(nothing), stats.half_width(nothing)]).all()
     assert stats.mean(np.array([np.nan, 2.0])) == 2
+
+
+def test_shower_resolution_finds_the_terms_it_was_made_with():
+    energy = np.array([150.0, 250, 400, 600, 850])
+    width = 0.041 + 0.014 / np.sqrt(energy / 1000)
+    a, b = shower_resolution(energy, width, np.array([20, 400, 30, 50, 60]))
+    assert (a, b) == (pytest.approx(0.041), pytest.approx(0.014))
+    assert np.isnan(shower_resolution(energy[:2], width[:2], np.ones(2))).all()

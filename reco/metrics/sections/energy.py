@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from math import isnan
 
 import numpy as np
 
 from reco.data.classes import PID, Semantic
 from reco.data.products import Estimates
 from reco.data.ragged import Array
-from reco.metrics.energy import binned_resolution, pulls, resolution, stops, summarise_pulls
+from reco.metrics.energy import binned_resolution, resolution, shower_resolution, stops
 from reco.metrics.event import Event, take
 from reco.metrics.report import Curve, Findings, Row
-from reco.metrics.sections.uncertainty import pull_rows
-from reco.metrics.stats import mean
+from reco.metrics.sections.uncertainty import RESIDUALS, energy_pulls, histogram
+from reco.metrics.stats import mean, median
 
 TITLE = "Energy of particles"
 ESTIMATORS = ("chain", "sum of charge", "calorimetry", "range", "scattering")
@@ -28,7 +30,7 @@ class EnergyRecord:
     """Visible true particles of one event, K rows.
 
     energy: (K,) true MeV. estimates: (K, 5) MeV, a column per estimator, NaN where unmatched or
-    not estimated. sigma: (K,) MeV, of the chain.
+    not estimated. sigma: (K,) MeV and tail: (K,), see Estimates, of the chain.
     """
 
     pid: Array
@@ -39,11 +41,12 @@ class EnergyRecord:
     matched: Array
     estimates: Array
     sigma: Array
+    tail: Array
 
 
-def contained_showers(pid: PID) -> Callable[[EnergyRecord], Array]:
+def contained_showers(*pids: PID) -> Callable[[EnergyRecord], Array]:
     def select(of: EnergyRecord) -> Array:
-        return (of.pid == pid) & (of.semantic == Semantic.SHOWER) & of.contained
+        return np.isin(of.pid, pids) & (of.semantic == Semantic.SHOWER) & of.contained
 
     return select
 
@@ -87,10 +90,14 @@ SELECTIONS = (
     Selection("pions, contained", contained_pions, ("calorimetry", "range")),
     Selection("muons above 1 m, exiting", exiting_muons, ("calorimetry", "scattering")),
 )
+SHOWERS = Selection("showers, contained", contained_showers(PID.PHOTON, PID.ELECTRON), ())
 CURVES = (
+    SHOWERS,
     Selection("electrons, contained", contained_showers(PID.ELECTRON), ()),
     *SELECTIONS[1:],
 )
+FIT_FROM, FIT_COUNT = 100.0, 20
+"""MeV, and showers, from which a bin counts in the fit of their resolution."""
 
 
 @dataclass(frozen=True)
@@ -113,17 +120,22 @@ class Energy:
             matched=of >= 0,
             estimates=take(_estimates(event, found), of, np.nan),
             sigma=take(found.energy_sigma.values, of, np.nan),
+            tail=take(found.energy_tail.values, of, np.nan),
         )
 
     def summarise(self, records: Sequence[EnergyRecord]) -> Findings:
         every = _joined(records)
         rows = [row for selection in SELECTIONS for row in _rows(selection, every)]
+        rows += _fit_rows(every, SHOWERS.select(every))
+        curves = [_curve(of.name, every, of.select(every)) for of in CURVES]
+        curves += [_residuals(of.name, every, of.select(every)) for of in CURVES]
         for name, of in (("contained", every.contained), ("exiting", ~every.contained)):
             kept = of & every.matched & (every.pid >= 0)
-            pull = pulls(every.estimates[kept, 0], every.energy[kept], every.sigma[kept])
+            columns = (every.estimates[:, 0], every.energy, every.sigma, every.tail)
             label = f"energy of {name} particles"
-            rows.extend(pull_rows(label, summarise_pulls(pull), "particles"))
-        curves = (_curve(of.name, every, of.select(every)) for of in CURVES)
+            found = energy_pulls(label, "particles", *(column[kept] for column in columns))
+            rows += found.rows
+            curves += found.curves
         return Findings(tuple(rows), curves=tuple(curves))
 
 
@@ -169,12 +181,39 @@ def _rows(selection: Selection, every: EnergyRecord) -> list[Row]:
     ]
 
 
+def _fit_rows(every: EnergyRecord, kept: Array) -> list[Row]:
+    """Of the chain and, as a baseline, of the simple sum."""
+    fits, n = [], 0
+    for column in (0, 1):
+        true, bins = every.energy[kept], []
+        for low, high in pairwise(EDGES[EDGES >= FIT_FROM]):
+            of = (true >= low) & (true < high)
+            found = resolution(every.estimates[kept, column][of], true[of])
+            if found.count >= FIT_COUNT and found.half_width > 0:
+                bins.append((median(true[of]), found.half_width, found.count))
+        fits.append(shower_resolution(*np.array(bins).reshape(-1, 3).T))
+        n = n if column else int(sum(count for *_, count in bins))
+    names = ("constant term a of a + b/sqrt(E/GeV)", "term b of a + b/sqrt(E/GeV)")
+    simple = [None if isnan(value) else value for value in fits[1]]
+    return [
+        Row(TITLE, f"{SHOWERS.name}, {name}", own, "%", n, "particles", other)
+        for name, own, other in zip(names, fits[0], simple, strict=True)
+    ]
+
+
 def _curve(name: str, every: EnergyRecord, kept: Array) -> Curve:
     bins = binned_resolution(every.estimates[kept, 0], every.energy[kept], EDGES)
     return Curve(
-        name,
+        f"{name}, by true energy",
+        "MeV",
         tuple(map(float, EDGES)),
-        tuple(b.bias for b in bins),
-        tuple(b.half_width for b in bins),
+        {"bias": tuple(b.bias for b in bins), "half-width": tuple(b.half_width for b in bins)},
         tuple(b.count for b in bins),
     )
+
+
+def _residuals(name: str, every: EnergyRecord, kept: Array) -> Curve:
+    true, found = every.energy[kept], every.estimates[kept, 0]
+    known = np.isfinite(found) & (true > 0)
+    residual = (found[known] - true[known]) / true[known]
+    return histogram(f"{name}, energy", "(found - true) / true", residual, RESIDUALS)

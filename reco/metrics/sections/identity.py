@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reco.data.classes import N_PID, Semantic
+from reco.data.classes import N_PID, PID, Semantic
 from reco.data.products import Fragments, Particles, TruthParticles, VoxelLabels, Voxels
 from reco.data.ragged import Array
 from reco.metrics.baselines import identity_by_dedx, near_vertex
 from reco.metrics.event import Event, take
-from reco.metrics.report import Findings, Row
+from reco.metrics.report import Curve, Findings, Row
 from reco.metrics.sections.voxels import matrix_of
 from reco.metrics.segmentation import accuracy, balanced_accuracy, class_accuracy, confusion_counts
 from reco.metrics.stats import mean
@@ -18,17 +18,24 @@ from reco.ops.matching import best_iou
 
 PID_NAMES = ("photon", "electron", "muon", "pion", "proton", "kaon")
 TITLE = "Particle identity"
+ENERGIES = np.array([20.0, 50.0, 100.0, 200.0, 300.0, 500.0, 700.0, 1000.0, 2000.0, 20_000.0])
+"""MeV."""
+NUMBERS = np.array([1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 25, 101])
+"""Edges of the visible primaries per image."""
 
 
 @dataclass(frozen=True)
 class IdentityRecord:
     """Of the visible true particles of one event; pid -1 where unmatched.
 
-    true_pid, pid, simple_pid: (K,) of the primaries with a known pid. true_primary, primary,
-    simple_primary: (M,) bool, of all that are matched. simple_*: None without baselines.
+    true_pid, pid, simple_pid: (K,) of the primaries with a known pid. energy: (K,) true MeV.
+    in_image: (K,) how many such primaries the event has. true_primary, primary, simple_primary:
+    (M,) bool, of all that are matched. simple_*: None without baselines.
     """
 
     true_pid: Array
+    energy: Array
+    in_image: Array
     pid: Array
     simple_pid: Array | None
     true_primary: Array
@@ -50,6 +57,8 @@ class Identity:
         simple_pid, simple_primary = _simple(event)
         return IdentityRecord(
             truth.pid.values[known],
+            truth.energy.values[known],
+            np.full(known.sum(), known.sum()),
             take(found.pid.values, partner[known], -1),
             None if simple_pid is None else take(simple_pid, partner[known], -1),
             truth.is_primary.values[matched],
@@ -72,7 +81,43 @@ class Identity:
         everything = np.ones(len(primaries), bool)
         name = "primary or secondary accuracy"
         rows.append(_primary_row(name, primaries, called, simple_called, everything))
-        return Findings(tuple(rows), (matrix_of("Identity of primaries", PID_NAMES, counts),))
+        return Findings(
+            tuple(rows),
+            (matrix_of("Identity of primaries", PID_NAMES, counts),),
+            (_by_energy(records, true, pid), _by_number(records, true, pid)),
+        )
+
+
+def _by_energy(records: Sequence[IdentityRecord], true: Array, pid: Array) -> Curve:
+    """How many primaries of each kind are matched."""
+    energy = np.concatenate([r.energy for r in records])
+    values = {
+        name: _shares(energy[true == kind], (pid >= 0)[true == kind], ENERGIES)
+        for kind, name in enumerate(PID_NAMES)
+    }
+    return _curve("Primaries matched, by true energy", "MeV", energy, ENERGIES, values)
+
+
+def _by_number(records: Sequence[IdentityRecord], true: Array, pid: Array) -> Curve:
+    number = np.concatenate([r.in_image for r in records])
+    values = {
+        "matched": _shares(number, pid >= 0, NUMBERS),
+        "identified": _shares(number, pid == true, NUMBERS),
+    }
+    name = "Primaries, by number per image"
+    return _curve(name, "visible primaries", number, NUMBERS, values)
+
+
+def _shares(x: Array, right: Array, edges: Array) -> tuple[float, ...]:
+    row = np.digitize(x, edges) - 1
+    return tuple(mean(right[row == i]) for i in range(len(edges) - 1))
+
+
+def _curve(
+    name: str, x: str, at: Array, edges: Array, values: dict[str, tuple[float, ...]]
+) -> Curve:
+    count = np.bincount(np.digitize(at, edges), minlength=len(edges) + 1)[1:-1]
+    return Curve(name, x, tuple(map(float, edges)), values, tuple(map(int, count)))
 
 
 def _joined(parts: Sequence[Array | None]) -> Array | None:
@@ -93,7 +138,11 @@ def _pid_rows(counts: Array, simple: Array | None) -> list[Row]:
         return Row(TITLE, name, value, "%", count, "primaries", baseline)
 
     rows = [row("matched primaries", n_matched / n if n else float("nan"), n)]
-    for name, figure in (("accuracy", accuracy), ("balanced accuracy", balanced_accuracy)):
+    for name, figure in (
+        ("accuracy", accuracy),
+        ("balanced accuracy", balanced_accuracy),
+        ("balanced accuracy of γ e μ π p", _balanced_without_kaons),
+    ):
         for of, own, other, count in (
             ("matched primaries", matched, simple_matched, n_matched),
             ("all primaries", counts, simple, n),
@@ -105,6 +154,10 @@ def _pid_rows(counts: Array, simple: Array | None) -> list[Row]:
         baseline = None if simple_class is None else float(simple_class[i])
         rows.append(row(f"{name}, matched", float(value), int(matched[i].sum()), baseline))
     return rows
+
+
+def _balanced_without_kaons(counts: Array) -> float:
+    return mean(class_accuracy(counts)[: PID.KAON])
 
 
 def _primary_row(name: str, true: Array, pred: Array, simple: Array | None, of: Array) -> Row:

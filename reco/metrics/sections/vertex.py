@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reco.data.classes import PID
 from reco.data.products import TruthParticles
 from reco.data.ragged import Array
-from reco.metrics.energy import pulls, resolution, summarise_pulls
+from reco.metrics.energy import resolution, summarise_pulls
 from reco.metrics.event import Event, take
-from reco.metrics.report import Findings, Row
-from reco.metrics.sections.uncertainty import pull_rows
+from reco.metrics.report import Curve, Findings, Row
+from reco.metrics.sections.uncertainty import PULLS, energy_pulls, histogram, pull_rows
 from reco.metrics.stats import mean
+from reco.metrics.tables import Settings
 from reco.metrics.vertex import (
     containment_radius,
     fraction_below,
@@ -22,6 +24,8 @@ from reco.metrics.vertex import (
 )
 
 TITLE = "Vertex"
+DISTANCES = np.linspace(0, 2, 41)
+"""cm."""
 CHI2_68, CHI2_95 = 3.505882, 7.814728
 """Values that hold 68 and 95 % of a chi-squared with three degrees of freedom."""
 
@@ -30,12 +34,16 @@ CHI2_68, CHI2_95 = 3.505882, 7.814728
 class InteractionRecord:
     """True interactions of one event with a visible primary, K rows.
 
-    n_primaries: (K,) visible ones. matched, contained: (K,) bool. true, found: (K, 3) cm;
-    covariance: (K, 3, 3) cm^2. energies: (K, 2) true and found MeV; sigma: (K,) MeV. What is not
-    matched is NaN. simple: (K, 3) cm and simple_energy: (K,) MeV, NaN without baselines.
+    n_primaries: (K,) visible ones; n_charged: (K,) of them no photons. matched, contained: (K,)
+    bool; inside: (K,) bool, the true vertex lies in the detector. true, found: (K, 3) cm;
+    covariance: (K, 3, 3) cm^2. true_energy, energy, sigma: (K,) MeV; tail, energy_tail: (K,), see
+    Estimates. What is not matched is NaN. simple: (K, 3) cm and simple_energy: (K,) MeV, NaN
+    without baselines.
     """
 
     n_primaries: Array
+    n_charged: Array
+    inside: Array
     matched: Array
     contained: Array
     true: Array
@@ -46,11 +54,16 @@ class InteractionRecord:
     energy: Array
     sigma: Array
     simple_energy: Array
+    tail: Array
+    energy_tail: Array
 
 
 @dataclass(frozen=True)
 class Vertex:
-    """Vertices of matched interactions that have a visible primary, and their energies."""
+    """Vertices of matched interactions that have a visible primary, and their energies.
+
+    Nothing is seen of a vertex outside the detector (a muon enters); those are counted apart.
+    """
 
     def observe(self, event: Event) -> InteractionRecord | None:
         truth, found, visible = event.truth_interactions, event.estimates, event.visible
@@ -59,13 +72,17 @@ class Vertex:
             return None
         if visible is None or particles is None:
             return None
-        primaries = _primaries(particles, visible, len(truth.energy.values))
+        n = len(truth.energy.values)
+        primaries = _primaries(particles, visible, n)
+        charged = _primaries(particles, visible & (particles.pid.values > PID.PHOTON), n)
         rows = np.flatnonzero(primaries > 0)
         of = partner[rows]
         n_found = len(found.vertex.values)
         simple, simple_energy = _simple(event, n_found)
         return InteractionRecord(
             n_primaries=primaries[rows],
+            n_charged=charged[rows],
+            inside=_inside(truth.vertex.values[rows], event.settings),
             matched=of >= 0,
             contained=truth.contained.values[rows],
             true=truth.vertex.values[rows],
@@ -76,16 +93,43 @@ class Vertex:
             energy=take(found.interaction_energy.values, of, np.nan),
             sigma=take(found.interaction_energy_sigma.values, of, np.nan),
             simple_energy=take(simple_energy, of, np.nan),
+            tail=take(found.vertex_tail.values, of, np.nan),
+            energy_tail=take(found.interaction_energy_tail.values, of, np.nan),
         )
 
     def summarise(self, records: Sequence[InteractionRecord]) -> Findings:
         every = _joined(records)
         n = len(every.matched)
-        rows = [Row(TITLE, "unmatched", mean(~every.matched), "%", n, "interactions")]
-        for least in (1, 2):
-            kept = every.matched & (every.n_primaries >= least)
-            rows.extend(_vertex_rows(every, kept, least))
-        return Findings((*rows, *_covariance_rows(every), *_energy_rows(every)))
+        rows = [
+            Row(TITLE, "unmatched", mean(~every.matched), "%", n, "interactions"),
+            Row(TITLE, "outside the detector", mean(~every.inside), "%", n, "interactions"),
+        ]
+        inside = every.matched & every.inside
+        for name, kept in (
+            ("", inside),
+            (", with a visible charged primary", inside & (every.n_charged > 0)),
+            (", 2 visible primaries or more", inside & (every.n_primaries > 1)),
+            (", those outside included", every.matched),
+        ):
+            rows.extend(_vertex_rows(every, kept, name))
+        parts = (_honesty(every, inside), _energies(every))
+        return Findings(
+            (*rows, *(row for part in parts for row in part.rows)),
+            curves=(_distances(every, inside), *(curve for part in parts for curve in part.curves)),
+        )
+
+
+def _inside(vertex: Array, settings: Settings) -> Array:
+    if settings.lower is None or settings.upper is None:
+        return np.ones(len(vertex), bool)
+    within = (vertex >= np.array(settings.lower)) & (vertex <= np.array(settings.upper))
+    return np.asarray(within.all(axis=1))
+
+
+def _distances(every: InteractionRecord, kept: Array) -> Curve:
+    distance = vertex_distance(every.found[kept], every.true[kept])
+    known = distance[np.isfinite(distance)]
+    return histogram("vertex, distance", "cm from the true one", known, DISTANCES)
 
 
 def _primaries(particles: TruthParticles, visible: Array, n_interactions: int) -> Array:
@@ -111,12 +155,11 @@ def _joined(records: Sequence[InteractionRecord]) -> InteractionRecord:
     )
 
 
-def _vertex_rows(every: InteractionRecord, kept: Array, least: int) -> list[Row]:
+def _vertex_rows(every: InteractionRecord, kept: Array, suffix: str) -> list[Row]:
     own = vertex_distance(every.found[kept], every.true[kept])
     simple = vertex_distance(every.simple[kept], every.true[kept])
     simple = simple[np.isfinite(simple)]
     n, of = len(own), "matched interactions"
-    suffix = "" if least == 1 else f", {least} visible primaries or more"
     below = fraction_below(simple) if len(simple) else None
     radius = containment_radius(simple) if len(simple) else None
     return [
@@ -125,22 +168,21 @@ def _vertex_rows(every: InteractionRecord, kept: Array, least: int) -> list[Row]
     ]
 
 
-def _covariance_rows(every: InteractionRecord) -> list[Row]:
-    kept = every.matched
-    found, true, covariance = every.found[kept], every.true[kept], every.covariance[kept]
-    usable = positive_definite(covariance)
-    found, true, covariance = found[usable], true[usable], covariance[usable]
+def _honesty(every: InteractionRecord, kept: Array) -> Findings:
+    columns = (every.found, every.true, every.covariance, every.tail)
+    usable = positive_definite(every.covariance[kept])
+    found, true, covariance, tail = (column[kept][usable] for column in columns)
     coordinate = vertex_pulls(found, true, covariance).ravel()
     distance = mahalanobis_squared(found, true, covariance)
-    rows = pull_rows("vertex", summarise_pulls(coordinate), "coordinates")
-    for share, limit in ((68, CHI2_68), (95, CHI2_95)):
+    rows = pull_rows("vertex", summarise_pulls(coordinate, np.repeat(tail, 3)), "coordinates")
+    for share, limit in ((68, CHI2_68), (95, CHI2_95 * tail**2)):
         value, n = mean(distance <= limit), len(distance)
         name = f"vertex, inside the {share} % ellipsoid"
         rows.append(Row("Uncertainties", name, value, "%", n, "vertices"))
-    return rows
+    return Findings(tuple(rows), curves=(histogram("vertex", "pull", coordinate, PULLS),))
 
 
-def _energy_rows(every: InteractionRecord) -> list[Row]:
+def _energies(every: InteractionRecord) -> Findings:
     title, rows = "Energy of interactions", []
     for name, of in (("contained", every.contained), ("exiting", ~every.contained)):
         kept = every.matched & of
@@ -150,7 +192,7 @@ def _energy_rows(every: InteractionRecord) -> list[Row]:
         unit = "interactions"
         rows.append(Row(title, f"{name}, bias", own.bias, "%", own.count, unit, bias))
         rows.append(Row(title, f"{name}, half-width", own.half_width, "%", own.count, unit, width))
-    kept = every.matched
-    pull = pulls(every.energy[kept], every.true_energy[kept], every.sigma[kept])
-    rows.extend(pull_rows("interaction energy", summarise_pulls(pull), "interactions"))
-    return rows
+    columns = (every.energy, every.true_energy, every.sigma, every.energy_tail)
+    matched = (column[every.matched] for column in columns)
+    honesty = energy_pulls("interaction energy", "interactions", *matched)
+    return Findings((*rows, *honesty.rows), curves=honesty.curves)

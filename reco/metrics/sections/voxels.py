@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -10,13 +11,15 @@ from reco.data.ragged import Array
 from reco.metrics.clustering import ClusterScores, cluster_scores
 from reco.metrics.event import Event
 from reco.metrics.panoptic import PanopticCounts, panoptic_counts
-from reco.metrics.report import Findings, Matrix, Row
+from reco.metrics.report import Curve, Findings, Matrix, Row
 from reco.metrics.segmentation import accuracy, class_accuracy, class_f1, confusion_counts, macro_f1
 from reco.metrics.stats import mean
 
 CLASS_NAMES = ("shower", "track", "Michel", "delta", "low-energy")
 INTERACTION_BINS = ((1, 5), (6, 10), (11, None), (21, None))
 """Interactions per image, both ends included."""
+NUMBERS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 11.0, 21.0, 101.0)
+"""Edges of the same for the curve."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ class Clustering:
             if kept:
                 span = f"above {low - 1}" if high is None else f"{low}-{high}"
                 rows.append(self._row(f"ARI, {span} per image", _FIGURES[0][1], kept))
-        return Findings(tuple(rows))
+        return Findings(tuple(rows), curves=(_by_number(self.title, records),) if self.bins else ())
 
     def _row(
         self,
@@ -154,6 +157,17 @@ class Clustering:
             "events",
             mean(np.array(simple)) if simple else None,
         )
+
+
+def _by_number(title: str, records: Sequence[PartitionRecord]) -> Curve:
+    bins = [[r for r in records if low <= r.true < high] for low, high in pairwise(NUMBERS)]
+    values = {
+        name: tuple(mean(np.array([figure(r.scores) for r in part])) for part in bins)
+        for name, figure in _FIGURES
+        if name in ("ARI", "purity", "efficiency")
+    }
+    count = tuple(map(len, bins))
+    return Curve(f"{title}, by number per image", "true ones", NUMBERS, values, count)
 
 
 _FIGURES: tuple[tuple[str, Callable[[ClusterScores], float]], ...] = (
