@@ -70,8 +70,10 @@ def random(m: KernelMap, channels: tuple[int, int], seed: int = 0) -> list[torch
 @pytest.mark.parametrize("kind", sorted(KINDS))
 @pytest.mark.parametrize("channels", CHANNELS)
 def test_agrees_with_dense_convolution(event, channels, kind, backend):
-    if backend == "gpu":
-        event = event[:40]  # the interpreter is slow
+    if backend == "gpu" and not DEVICES:  # the interpreter is slow
+        if channels not in [(5, 3), (33, 40)]:
+            pytest.skip("one block of channels, and several, are enough in the interpreter")
+        event = event[:20]
     oracle = KINDS[kind][1]
     m = kernel_map(kind, event)
     x, w, g = random(m, channels)
@@ -165,7 +167,11 @@ def test_same_result_alone_and_in_a_batch(kind, channels, backend):
 
     Engines of our own give the same bits; a BLAS rounds a row differently in a larger batch.
     """
-    size = 60 if backend == "gpu" else 700
+    size = 700
+    if backend == "gpu" and not DEVICES:
+        if channels != (16, 16):
+            pytest.skip("one block of channels is enough in the interpreter")
+        size = 60
     events = [walk(s, size, batch=s, low=-400 * s) for s in range(3)]
     alone = kernel_map(kind, events[1])
     together = kernel_map(kind, np.concatenate(events))

@@ -12,15 +12,16 @@ from .conftest import walk
 FAR = 2**20 - 1
 
 
-def expected_same(voxels: np.ndarray) -> np.ndarray:
+def expected_same(voxels: np.ndarray, size: int = 3) -> np.ndarray:
     rows = {tuple(v): i for i, v in enumerate(voxels.tolist())}
-    steps = [(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)]
+    reach = range(-(size // 2), size // 2 + 1)
+    steps = [(x, y, z) for x in reach for y in reach for z in reach]
     return np.array(
         [
             [rows.get((b, x + dx, y + dy, z + dz), -1) for b, x, y, z in voxels.tolist()]
             for dx, dy, dz in steps
         ]
-    ).reshape(27, len(voxels))
+    ).reshape(size**3, len(voxels))
 
 
 def batch_of(*events: np.ndarray) -> np.ndarray:
@@ -44,12 +45,13 @@ EVENTS = {
 }
 
 
+@pytest.mark.parametrize("size", [1, 3, 5])
 @pytest.mark.parametrize("name", EVENTS)
-def test_submanifold_map_finds_all_neighbours(name):
+def test_submanifold_map_finds_all_neighbours(name, size):
     voxels = EVENTS[name]
-    m = submanifold_map(voxels)
+    m = submanifold_map(voxels, size)
     assert m.table.dtype == np.int32
-    np.testing.assert_array_equal(m.table, expected_same(voxels))
+    np.testing.assert_array_equal(m.table, expected_same(voxels, size))
     assert m.pair_count == (m.table >= 0).sum()
 
 
@@ -135,6 +137,8 @@ def test_refuses_mismatched_tensors_and_levels():
         SparseTensor(voxels, torch.zeros(len(voxels), 1, dtype=torch.long))
     with pytest.raises(InputError, match="levels: 0"):
         build_pyramid(voxels, 0)
+    with pytest.raises(InputError, match="size: 4, expected an odd number"):
+        submanifold_map(voxels, 4)
 
 
 def test_keys_sort_as_coordinates():
