@@ -5,16 +5,15 @@ value of either. Unknown keys are refused with their path and the keys that are 
 """
 
 import os
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from reco.errors import ConfigError
 from reco.io.branches import Branches
-from reco.schema import validate
+from reco.schema import parse_yaml, read_yaml, shown, validate
 from reco.stages import check_name
 
 SHARED = Path(__file__).parent / "_share" / "pipelines"
@@ -100,7 +99,7 @@ def check(tree: Tree, source: str = "pipeline", folder: Path = Path()) -> Pipeli
             check_name(name)
         except ConfigError as error:
             raise ConfigError(f"{source}: {error}") from None
-    if (folder / config.detector).is_file():
+    if os.path.isfile(folder / config.detector):
         return config.model_copy(update={"detector": str(folder / config.detector)})
     return config
 
@@ -108,10 +107,10 @@ def check(tree: Tree, source: str = "pipeline", folder: Path = Path()) -> Pipeli
 def find(path: str | Path) -> Path:
     """The file of a pipeline: a path, or the name of a shipped one."""
     file = Path(path)
-    if file.is_file():
+    if os.path.isfile(file):
         return file
     shipped = SHARED / f"{path}.yaml"
-    if file.name == str(path) and shipped.is_file():
+    if file.name == str(path) and os.path.isfile(shipped):
         return shipped
     names = ", ".join(sorted(p.stem for p in SHARED.glob("*.yaml")))
     raise ConfigError(f"pipeline {str(path)!r}: no such file, and not a shipped one ({names})")
@@ -122,7 +121,7 @@ def assign(tree: Tree, override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals or not all(path.split(".")):
         raise ConfigError(f"--set {override!r}: write it as key.path=value")
-    _assign(tree, path.strip(), _parse(text, f"--set {override}"), override)
+    _assign(tree, path.strip(), parse_yaml(text, f"--set {override}"), override)
 
 
 def _assign(tree: Tree, path: str, value: Any, override: str) -> None:
@@ -134,7 +133,7 @@ def _assign(tree: Tree, path: str, value: Any, override: str) -> None:
         return
     below = tree.get(whole) or {}
     if not isinstance(below, dict):
-        raise ConfigError(f"--set {override}: {whole!r} holds the value {below!r}, not keys")
+        raise ConfigError(f"--set {override}: {whole!r} holds the value {shown(below)}, not keys")
     tree[whole] = below
     _assign(below, rest, value, override)
 
@@ -154,7 +153,7 @@ def _base_of(file: Path, name: str) -> Path:
     beside = file.parent / name
     shipped = SHARED / f"{name.removesuffix('.yaml')}.yaml"
     for candidate in (beside, shipped):
-        if candidate.is_file():
+        if os.path.isfile(candidate):
             return candidate
     raise ConfigError(f"{file}: base: {name!r} is neither beside it nor a shipped pipeline")
 
@@ -167,41 +166,6 @@ def _merge(base: Tree, over: Tree) -> Tree:
             value = _merge(below, value)
         merged[key] = value
     return merged
-
-
-def read_yaml(file: Path) -> Tree:
-    """A YAML file that must hold keys and values. Raises ConfigError."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: cannot be read ({error})") from None
-    tree = _parse(text, str(file))
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{file}: must hold `key: value` lines, such as `detector: generic`")
-    return tree
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice; plain YAML would keep the last one silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for i, (key, (where, _)) in enumerate(zip(keys, node.value, strict=True)):
-            if key in keys[:i]:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key!r} stands twice", problem_mark=where.start_mark
-                )
-        return super().construct_mapping(node, deep)
-
-
-def _parse(text: str, source: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{source}{line}: not valid YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not valid YAML: {error}") from None
 
 
 def threads(config: RunConfig) -> int:

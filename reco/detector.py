@@ -5,6 +5,7 @@ path. The description is checked in full when it is loaded; what comes out never
 """
 
 import math
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -12,13 +13,12 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from scipy.sparse.csgraph import connected_components
 
 from reco.data.ragged import Array
 from reco.errors import ConfigError, InputError
-from reco.schema import validate
+from reco.schema import read_yaml, validate
 from reco.suggest import unknown
 
 AXES = "xyz"
@@ -117,11 +117,7 @@ class Detector:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read a YAML file; see `load`."""
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"{path}: not a readable YAML file: {error}") from error
-        return cls.of(content, str(path), path.parent)
+        return cls.of(read_yaml(path), str(path), path.parent)
 
     @classmethod
     def of(cls, content: object, source: str = "detector", folder: Path = Path()) -> Self:
@@ -241,10 +237,10 @@ class Detector:
 def find(name: str | Path) -> Path:
     """The file of a detector: a path to a YAML file, or the name of a shipped one."""
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(path):
         return path
     shipped = SHARED / f"{name}.yaml"
-    if path.name == str(name) and shipped.is_file():
+    if path.name == str(name) and os.path.isfile(shipped):
         return shipped
     problem = f"detector {str(name)!r}: no such file, and not one that is shipped"
     raise ConfigError(unknown(problem, str(name), names(), "shipped"))

@@ -1,9 +1,12 @@
-"""What a user wrote, checked against a schema: every mistake with its path and what is allowed."""
+"""What a user wrote: YAML read, and checked against a schema; every mistake with its path."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from pathlib import Path
+from reprlib import Repr
 from typing import Any, TypeVar, get_args
 
+import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from reco.errors import ConfigError
@@ -11,6 +14,61 @@ from reco.suggest import unknown
 
 T = TypeVar("T")
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+
+
+MOST_MISTAKES = 20
+"""Mistakes of one file that are told."""
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
+_SHORT.maxlevel = 2
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """A YAML file that must hold keys and values. Raises ConfigError."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file}: cannot be read ({error})") from None
+    tree = parse_yaml(text, str(file))
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{file}: must hold `key: value` lines, such as `name: generic`")
+    return tree
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Plain YAML, without tags that make objects. source: what messages name."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{source}{line}: not valid YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source}: not valid YAML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{source}: not valid YAML: nested too deeply") from None
+    except Exception as error:  # a date of month 99, !!int of a word: the loader lets Python raise
+        raise ConfigError(f"{source}: not valid YAML: {error}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice; plain YAML would keep the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for where, _ in node.value:
+            key = self.construct_object(where, deep=True)
+            if isinstance(key, Hashable) and key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {shown(key)} stands twice", problem_mark=where.start_mark
+                )
+            if isinstance(key, Hashable):
+                seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def shown(value: object) -> str:
+    """A value as a message has it: not all of it, where it is long or deep."""
+    return _SHORT.repr(value)
 
 
 def validate(model: type[T], content: object, source: str, prefix: str = "") -> T:
@@ -21,7 +79,7 @@ def validate(model: type[T], content: object, source: str, prefix: str = "") -> 
     try:
         return TypeAdapter(model).validate_python(content)
     except ValidationError as error:
-        lines = [_explain(model, e, prefix) for e in error.errors()]
+        lines = [_explain(model, e, prefix) for e in error.errors()[:MOST_MISTAKES]]
         raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from None
 
 
@@ -32,7 +90,7 @@ def _explain(model: type, error: Mapping[str, Any], prefix: str) -> str:
         return unknown(f"{path}: unknown key", location[-1], keys_at(model, location[:-1]))
     text = error["msg"].removeprefix("Value error, ")
     hint = _description(model, location)
-    return f"{path}: {text[:1].lower()}{text[1:]} (got {_short(error['input'])}){hint}"
+    return f"{path}: {text[:1].lower()}{text[1:]} (got {shown(error['input'])}){hint}"
 
 
 def keys_at(model: Any, location: Sequence[str]) -> list[str]:
@@ -62,8 +120,3 @@ def _description(model: Any, location: Sequence[str]) -> str:
         return ""
     field = owner.model_fields.get(location[-1])
     return f"; {field.description}" if field and field.description else ""
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

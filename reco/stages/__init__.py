@@ -59,7 +59,7 @@ def _external(path: str) -> "type[Stage]":
     module, _, attribute = path.partition(":")
     try:
         found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # foreign code: nothing narrower holds for it
         raise ConfigError(f"stages.{path}: cannot be imported ({error})") from error
     if not (isinstance(found, type) and issubclass(found, Stage)):
         raise ConfigError(f"stages.{path}: not a subclass of reco.stages.base.Stage")
