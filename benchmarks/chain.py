@@ -45,7 +45,7 @@ class Job:
 def checked(summary: Summary) -> Summary:
     """Leave without figures where anything failed."""
     if summary.failed or not summary.events:
-        reason = summary.failures[0][1] if summary.failures else "the file has no events"
+        reason = summary.failures[0].message if summary.failures else "the file has no events"
         sys.exit(f"no figures: {summary.failed} of {summary.events} events failed ({reason})")
     return summary
 

@@ -155,7 +155,7 @@ def test_batch_size_changes_nothing(hits_file, tmp_path, batch_size):
     summary = pipeline(batch_size, **internal).process(hits_file, tmp_path / "out.h5")
     assert (summary.events, summary.reconstructed, summary.empty, summary.failed) == (8, 4, 2, 2)
     assert summary.rows["voxels"] == 9
-    assert [entry for entry, _ in summary.failures] == [1, 4]
+    assert [(c.events, c.entries) for c in summary.failures] == [(1, (1,)), (1, (4,))]
     a, b = read_all(expected), read_all(tmp_path / "out.h5")
     assert a.keys() == b.keys() == {Header, Voxels, Semantics, Points, Outcome}
     for kind in a:
@@ -258,7 +258,10 @@ def test_an_output_is_not_lost(hits_file, tmp_path):
 
 def test_second_run_on_the_same_output_is_refused(hits_file, tmp_path):
     out = tmp_path / "out.h5"
-    with locked(out), pytest.raises(RecoError, match="another run is writing it"):
+    with (
+        locked(out),
+        pytest.raises(RecoError, match=r"another run \(process \d+ on .*\) is writing it"),
+    ):
         pipeline().process(hits_file, out)
     pipeline().process(hits_file, out)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["hits.h5", "out.h5"]

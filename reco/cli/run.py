@@ -21,6 +21,8 @@ SOME_FAILED = 3
 """Exit code when a run is complete and some of its events failed."""
 OTHER_FORMATS = (".root", ".parquet", ".csv")
 TABLES = ("voxels", "particles", "interactions")
+MOST_CAUSES = 5
+"""Reasons for failures that are printed one by one."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,9 @@ def show(summary: "Summary") -> None:
     if summary.first_empty:
         entry, message = summary.first_empty
         print(f"empty: {summary.empty} events, first entry {entry}: {message}", file=sys.stderr)
-    for entry, message in summary.failures:
-        fail(f"entry {entry}: {message}")
-    more = summary.failed - len(summary.failures)
+    for cause in summary.failures[:MOST_CAUSES]:
+        fail(str(cause))
+    more = sum(cause.events for cause in summary.failures[MOST_CAUSES:])
     if more > 0:
         fail(f"and {more} more; all are in events.message of the output")
 

@@ -1,8 +1,10 @@
-"""One run at a time writes an output."""
+"""One run at a time writes an output, and clears away what a killed one left."""
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 from reco.errors import RecoError
@@ -17,7 +19,8 @@ except ImportError:  # not a POSIX system: the rename at the end still keeps the
 def locked(output: Path) -> Iterator[None]:
     """Hold `output` for the block; RecoError when another run does.
 
-    The lock is the operating system's own: it goes with the process, however that ends.
+    The lock is the operating system's own: it goes with the process, however that ends. The file
+    that carries it says who holds it.
     """
     if fcntl is None:
         yield
@@ -43,15 +46,28 @@ def _acquire(path: Path, output: Path) -> int:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            owner = os.pread(handle, 200, 0).decode(errors="replace")
             os.close(handle)
             raise RecoError(
-                f"{output}: another run is writing it; wait for it or choose another output"
+                f"{output}: another run{owner} is writing it; wait for it or choose another output"
             ) from None
         except OSError:
             return handle  # a file system without locks (some of clusters): go on without one
         if _is_at(handle, path):
+            _take(handle, output)
             return handle
         os.close(handle)  # the run before removed the file between opening and locking it
+
+
+def _take(handle: int, output: Path) -> None:
+    """Say whose the output is now, and remove what a dead run left unfinished."""
+    try:
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f" (process {os.getpid()} on {platform.node()})".encode(), 0)
+        for left in output.parent.glob(f".{escape(output.name)}.*.part"):
+            left.unlink(missing_ok=True)
+    except OSError:
+        pass  # a full disk keeps no one from writing elsewhere; the writer will say so
 
 
 def _is_at(handle: int, path: Path) -> bool:

@@ -21,6 +21,7 @@ from reco.errors import ConfigError, RecoError
 from reco.io.store import Writer
 from reco.pipeline.arrays import hits_of
 from reco.pipeline.event import Event, rows_of
+from reco.pipeline.causes import Cause, Causes
 from reco.pipeline.executor import Clock, Executor
 from reco.pipeline.join import join
 from reco.pipeline.lock import locked
@@ -45,8 +46,8 @@ class Summary:
 
     events, empty, failed: numbers of events; the others were reconstructed. rows: per table.
     stage_seconds: per stage, reading and writing among them. seconds: from the first event to the
-    last. failures: (entry, message) of the first few that failed. first_empty: of the first empty
-    one, if there is any.
+    last. failures: why events failed, the commonest reason first. first_empty: (entry, message) of
+    the first empty one, if there is any.
     """
 
     output: Path
@@ -56,7 +57,7 @@ class Summary:
     rows: dict[str, int]
     stage_seconds: dict[str, float]
     seconds: float
-    failures: tuple[tuple[int, str], ...]
+    failures: tuple[Cause, ...]
     first_empty: tuple[int, str] | None = None
 
     @property
@@ -245,6 +246,8 @@ def _check_output(path: Path, output: Path, overwrite: bool) -> None:
         raise RecoError(f"{output}: is a folder; give the name of a file")
     if not output.exists():
         return
+    if not output.is_file():
+        raise RecoError(f"{output}: is a device or a pipe; give the name of a file")
     if path.exists() and output.samefile(path):
         raise RecoError(f"{output}: is the input itself; choose another output with -o")
     if not overwrite:
@@ -285,7 +288,7 @@ class _Tally:
         self.clock = clock
         self.events = self.empty = self.failed = 0
         self.rows: dict[str, int] = {}
-        self.failures: list[tuple[int, str]] = []
+        self.causes = Causes()
         self.first_empty: tuple[int, str] | None = None
         self.began = perf_counter()
 
@@ -303,8 +306,8 @@ class _Tally:
         self.failed += len(failed)
         if self.first_empty is None and len(empty):
             self.first_empty = notes[empty[0]]
-        room = MOST_FAILURES - len(self.failures)
-        self.failures += [notes[i] for i in failed[:room]]
+        for i in failed.tolist():
+            self.causes.add(*notes[i])
         for table, rows in rows_of(p for p in bundle if not isinstance(p, RAW)).items():
             self.rows[table] = self.rows.get(table, 0) + rows
 
@@ -317,10 +320,6 @@ class _Tally:
             self.rows,
             self.clock.seconds,
             perf_counter() - self.began,
-            tuple(self.failures),
+            self.causes.all(),
             self.first_empty,
         )
-
-
-MOST_FAILURES = 5
-"""Failures that a summary names one by one."""
