@@ -15,6 +15,7 @@ from reco.errors import ConfigError
 from reco.io.branches import Branches
 from reco.schema import parse_yaml, read_yaml, shown, validate
 from reco.stages import check_name
+from reco.suggest import unknown
 
 SHARED = Path(__file__).parent / "_share" / "pipelines"
 """Folder of the pipelines that come with the package."""
@@ -112,8 +113,13 @@ def find(path: str | Path) -> Path:
     shipped = SHARED / f"{path}.yaml"
     if file.name == str(path) and os.path.isfile(shipped):
         return shipped
-    names = ", ".join(sorted(p.stem for p in SHARED.glob("*.yaml")))
-    raise ConfigError(f"pipeline {str(path)!r}: no such file, and not a shipped one ({names})")
+    problem = f"pipeline {str(path)!r}: no such file, and not one that is shipped"
+    raise ConfigError(unknown(problem, str(path), names(), "shipped"))
+
+
+def names() -> list[str]:
+    """Names of the shipped pipelines."""
+    return sorted(path.stem for path in SHARED.glob("*.yaml"))
 
 
 def assign(tree: Tree, override: str) -> None:

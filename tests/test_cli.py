@@ -1,4 +1,6 @@
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -135,6 +137,8 @@ def test_several_inputs_go_to_a_folder(reco_command):
         ("run chain.yaml a.h5 --set run.devise=cpu", "run.devise: unknown key; did you mean"),
         ("run chain.yaml a.h5 --set stages.segmnt.x=1", "did you mean 'segment'?"),
         ("run chain.yaml a.h5 --device tpu", "run.device"),
+        ("run lartpcc a.h5", "did you mean 'lartpc'?"),
+        ("run chain.yaml a.h5 --set detector=icaruss", "did you mean 'icarus'?"),
         ("run chain.yaml a.h5 --start 9", "the file has 1"),
         ("run chain.yaml a.h5 -o no/b.h5", "no/b.h5: cannot write here"),
         ("run chain.yaml a.h5 -o a.h5", "is the input itself"),
@@ -235,11 +239,32 @@ def test_outputs_of_inputs(tmp_path):
         outputs_of(request("none*.root"))
 
 
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("reco ins", ["inspect"]),
+        ("reco run lart", ["lartpc"]),
+        ("reco run lartpc a.h5 --until pa", ["particles"]),
+        ("reco train lartpc seg", ["segment"]),
+        ("reco simulate --detector protodune-", ["protodune-hd", "protodune-sp", "protodune-vd"]),
+        ("reco evaluate --js", ["--json"]),
+    ],
+)
+def test_completion_knows_commands_options_stages_and_names(reco_command, monkeypatch, line, found):
+    monkeypatch.setenv("_RECO_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
+    assert reco_command()[1].split() == found
+
+
 def test_every_option_has_help():
     from typer.main import get_command
 
     for command in get_command(app).commands.values():
         assert command.help
+        for example in re.findall(r"^  reco (.*)$", command.epilog or "", re.MULTILINE):
+            name, *words = shlex.split(example)
+            assert command.make_context(name, words), example
         for parameter in command.params:
             assert getattr(parameter, "help", None), f"{command.name} {parameter.name}"
 

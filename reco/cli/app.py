@@ -11,12 +11,40 @@ app = typer.Typer(
     help="Event reconstruction for liquid-argon time-projection chambers.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode=None,
 )
 
+
+def _stages() -> list[str]:
+    from reco.stages import STAGES
+
+    return list(STAGES)
+
+
+def _pipelines() -> list[str]:
+    from reco.config import names
+
+    return names()
+
+
+def _detectors() -> list[str]:
+    from reco.detector import names
+
+    return names()
+
+
+def _examples(*commands: str) -> str:
+    """What stands below the help of a command, each on a line of its own."""
+    return "\b\nExamples:\n" + "\n".join(f"  reco {command}" for command in commands)
+
+
 PipelineFile = Annotated[
-    str, typer.Argument(metavar="PIPELINE", help="YAML file, or a shipped name such as lartpc.")
+    str,
+    typer.Argument(
+        metavar="PIPELINE",
+        help="YAML file, or a shipped name such as lartpc.",
+        autocompletion=_pipelines,
+    ),
 ]
 Overrides = Annotated[
     list[str],
@@ -48,7 +76,14 @@ def _settings(**run: str | int | None) -> list[str]:
     return [f"run.{key}={value}" for key, value in run.items() if value is not None]
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "run lartpc data_samples/lartpc.root -o out.h5",
+        "run mine.yaml '*.root' -o folder --set run.batch_size=4",
+        "run lartpc a.root --until fragments -o part.h5",
+        "run lartpc --from part.h5 -o out.h5",
+    )
+)
 def run(
     pipeline: PipelineFile,
     inputs: Annotated[
@@ -62,7 +97,8 @@ def run(
         ),
     ] = None,
     until: Annotated[
-        str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")
+        str | None,
+        typer.Option(metavar="STAGE", help="Stop after this stage.", autocompletion=_stages),
     ] = None,
     stored: Annotated[
         Path | None,
@@ -92,7 +128,12 @@ def run(
     raise typer.Exit(run_all(pipeline, overrides, chosen))
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "submit lartpc '*.root' -o folder --site slurm --dry-run",
+        "submit lartpc a.root b.root -o folder -j 8",
+    )
+)
 def submit(
     pipeline: PipelineFile,
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Files, globs, URLs.")],
@@ -124,7 +165,7 @@ def submit(
     raise typer.Exit(submit_files(request, site, workers, tries, dry_run))
 
 
-@app.command()
+@app.command(epilog=_examples("status folder"))
 def status(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of `reco submit`.")],
 ) -> None:
@@ -134,7 +175,7 @@ def status(
     raise typer.Exit(status_of(folder))
 
 
-@app.command()
+@app.command(epilog=_examples("merge folder -o out.h5"))
 def merge(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of `reco submit`.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="HDF5 file.")],
@@ -149,7 +190,13 @@ def merge(
     merge_folder(folder, output, partial, overwrite)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "inspect a.root",
+        "inspect mine.root -p mine.yaml",
+        "inspect mine.root --set input.x=hit_x",
+    )
+)
 def inspect(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A file of hits, or an output.")],
     pipeline: Annotated[
@@ -164,7 +211,12 @@ def inspect(
     typer.echo("\n".join(inspect_file(file, pipeline, overrides)))
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "convert out.h5 -o out.root",
+        "convert out.h5 -o out.csv --table particles",
+    )
+)
 def convert(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Written by reco.")],
     output: Annotated[
@@ -186,7 +238,13 @@ def convert(
     convert_file(file, output, format, tables, overwrite)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "simulate mixed -n 100 -o events.root",
+        "simulate mixed -n 1000 --seed 7 -j 4 -o events.h5",
+        "simulate neutrinos.hepmc3 -o events.h5 --off noise",
+    )
+)
 def simulate(
     recipe: Annotated[
         str, typer.Argument(metavar="RECIPE", help="Name of a recipe, or a HepMC3 file.")
@@ -197,7 +255,9 @@ def simulate(
     events: Annotated[int, typer.Option("-n", "--events", min=1, help="How many.")] = 10,
     first: Annotated[int, typer.Option(min=0, help="Number of the first event.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="An event depends on seed and number.")] = 1,
-    detector: Annotated[str, typer.Option(help="Name or YAML file.")] = "generic",
+    detector: Annotated[
+        str, typer.Option(help="Name or YAML file.", autocompletion=_detectors)
+    ] = "generic",
     off: Annotated[
         list[str],
         typer.Option(
@@ -208,20 +268,39 @@ def simulate(
     spread: Annotated[
         float, typer.Option(min=0, help="Relative spread of the response between events.")
     ] = 0.0,
+    like: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Make the sample of FILE again: all is taken from it."),
+    ] = None,
+    overrides: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change the response or Geant4: response.noise=1, options.hadronic=FTF_BIC. "
+            "Repeat.",
+        ),
+    ] = [],  # noqa: B006
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output.")] = False,
 ) -> None:
     """Simulate events in liquid argon with full truth (needs `pip install reco[sim]`)."""
     from reco.cli.simulate import Request, simulate_file
 
-    request = Request(recipe, events, first, seed, detector, tuple(off), spread)
+    sample = (recipe, events, first, seed, detector, tuple(off), spread)
+    request = Request(*sample, like, tuple(overrides))
     simulate_file(request, output, jobs, overwrite)
 
 
-@app.command()
+@app.command(
+    epilog=_examples("train lartpc segment a.h5 --held-out b.h5 -o runs --schedule steps=10000")
+)
 def train(
     pipeline: PipelineFile,
-    stage: Annotated[str, typer.Argument(metavar="STAGE", help="The stage to train.")],
+    stage: Annotated[
+        str,
+        typer.Argument(metavar="STAGE", help="The stage to train.", autocompletion=_stages),
+    ],
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Inputs with truth.")],
     held_out: Annotated[
         list[str], typer.Option("--held-out", metavar="FILE", help="For validation. Repeat.")
@@ -255,11 +334,22 @@ def train(
     train_files(pipeline, stage, files, held_out, folder, overrides, schedule, start_from)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "evaluate out.h5",
+        "evaluate out.h5 --json figures.json --no-baselines",
+    )
+)
 def evaluate(
     output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Written by `reco run`.")],
     json: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures here.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="DIR", help="Also write a page of figures (needs reco[view])."
+        ),
     ] = None,
     baselines: Annotated[
         bool, typer.Option(help="Also run the simple methods on the same events.")
@@ -268,10 +358,15 @@ def evaluate(
     """Compare an output with its truth: the field's metrics, as a table."""
     from reco.cli.evaluate import evaluate_file
 
-    evaluate_file(output, json, baselines)
+    evaluate_file(output, json, report, baselines)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "view out.h5 --event 3",
+        "view out.h5 --browse --port 8081",
+    )
+)
 def view(
     file: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Written by `reco run`.")],
     event: Annotated[int, typer.Option(min=0, help="Position in the file, from 0.")] = 0,
