@@ -1,5 +1,5 @@
 # A name for each chore. All of them run in the active virtual environment.
-.PHONY: install test slow lint format types ci docs pictures bench results sample
+.PHONY: robustness install test slow lint format types ci docs pictures bench results sample
 
 install:            ## the package with everything that tests need
 	pip install -e ".[test]"
@@ -29,3 +29,5 @@ results:            ## the figures of docs/results.md, on 500 fresh events
 	reco simulate mixed -n 500 --seed 3 -j 2 -o work/test.h5 --overwrite
 	reco run pipelines/lartpc.yaml work/test.h5 -o work/results.h5 --overwrite
 	reco evaluate work/results.h5
+robustness:         ## how the figures change when the simulation does; N events each
+	python benchmarks/robustness.py --events $(or $(N),200)

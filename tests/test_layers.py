@@ -37,9 +37,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "suggest",
     },
     "display": {"data", "errors"},
+    "report": {"data", "display", "errors", "metrics"},
     "cli": {
         "batch", "config", "convert", "data", "detector", "display", "errors", "io", "metrics",
-        "ops", "output", "pipeline", "reco", "schema", "simulate", "stages", "suggest", "train",
+        "ops", "output", "pipeline", "reco", "report", "schema", "simulate", "stages",
+        "suggest", "train",
     },
 }  # fmt: skip
 """Room -> the rooms it may import; `reco` is the package itself (its version)."""

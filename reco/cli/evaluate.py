@@ -1,7 +1,9 @@
 """`reco evaluate`."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -12,39 +14,72 @@ from reco.data.products import Outcome, TruthParticles
 from reco.errors import RecoError
 from reco.io.store import StoredProducts
 from reco.metrics.evaluate import Evaluation
+from reco.metrics.report import Report
 from reco.metrics.tables import Settings, Tables
+from reco.output import Output
 
 EVENTS_PER_READ = 64
 WIDTH = 110
 """Characters of a line where there is no terminal to ask."""
 
 
-def evaluate_file(path: Path, json: Path | None, baselines: bool) -> None:
-    """Print the report of an output, and write it as JSON where asked to."""
+def evaluate_file(path: Path, json: Path | None, page: Path | None, baselines: bool) -> None:
+    """Print the report of an output; write it as JSON, and as a page, where asked to."""
     with StoredProducts(path, partial=True) as stored, progress("evaluate") as report:
-        voxel_size = stored.provenance.get("detector", {}).get("voxel_size")
-        if voxel_size is None or Outcome not in stored.products:
-            raise RecoError(f"{path}: not the output of `reco run` (it names no detector)")
-        if TruthParticles not in stored.products:
+        if TruthParticles not in stored.products and Outcome in stored.products:
             raise RecoError(f"{path}: holds no truth to compare with")
-        evaluation = Evaluation(Settings(voxel_size=voxel_size, baselines=baselines))
+        evaluation = Evaluation(_settings(path, stored, baselines))
         failed = 0
         for start in range(0, len(stored), EVENTS_PER_READ):
             chunk = Bundle(tuple(stored.read(start, min(start + EVENTS_PER_READ, len(stored)))))
             failed += int((chunk[Outcome].status == Status.FAILED).sum())
             evaluation.update(Tables.of(chunk))
             report(evaluation.events, len(stored))
+        facts = _facts(path, stored.provenance)
     result = evaluation.report()
     console = Console()
     result.print(console if console.is_terminal else Console(width=WIDTH))
     if failed:
         print(f"note: {failed} events failed and count in no figure", file=sys.stderr)
     if json is not None:
-        _write(json, result.to_json())
+        result.write_json(json)
+    if page is not None:
+        print(f"report in {_write_page(result, facts, path, page)}")
 
 
-def _write(path: Path, text: str) -> None:
+def _settings(path: Path, stored: StoredProducts, baselines: bool) -> Settings:
+    detector = stored.provenance.get("detector", {})
+    voxel_size = detector.get("voxel_size")
+    if voxel_size is None or Outcome not in stored.products:
+        raise RecoError(f"{path}: not the output of `reco run` (it names no detector)")
+    lower, upper = (
+        tuple(map(best, zip(*(volume[corner] for volume in detector["volumes"]), strict=True)))
+        for corner, best in (("lower", min), ("upper", max))
+    )
+    return Settings(voxel_size=voxel_size, baselines=baselines, lower=lower, upper=upper)
+
+
+def _facts(path: Path, provenance: Mapping[str, Any]) -> dict[str, str]:
+    """What the figures hold for."""
+    versions, source = provenance.get("versions", {}), provenance.get("input", {})
+    facts = {
+        "output": path.name,
+        "input": f"{source.get('path', 'unknown')}, SHA-256 {source.get('sha256', 'unknown')}",
+        "made by": f"reco {versions.get('reco', '?')}, commit {provenance.get('commit', '?')}",
+        "detector": str(provenance.get("detector", {}).get("name", "?")),
+        "simulated": str(provenance.get("input_provenance", {}).get("simulated", "no")),
+    }
+    weights = provenance.get("weights", {})
+    return facts | {f"weights of {name}": str(sha) for name, sha in weights.items()}
+
+
+def _write_page(result: Report, facts: Mapping[str, str], path: Path, folder: Path) -> Path:
     try:
-        path.write_text(f"{text}\n", encoding="utf-8")
-    except OSError as error:
-        raise RecoError(f"{path}: cannot be written ({error.strerror})") from None
+        from reco.report import write_report
+    except ModuleNotFoundError:
+        raise RecoError(
+            "matplotlib is not installed; for --report: pip install 'reco[view]'"
+        ) from None
+    with Output(path) as events:
+        scenes = (events[score.event].scene for score in result.worst)
+        return write_report(result, facts, scenes, folder)

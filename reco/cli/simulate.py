@@ -1,13 +1,17 @@
 """`reco simulate`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from reco import config as configuration
 from reco.cli.console import progress
 from reco.cli.files import check_free
 from reco.detector import Detector
-from reco.errors import ConfigError
+from reco.errors import ConfigError, FormatError
+from reco.io.store import StoredProducts
+from reco.schema import validate
 from reco.simulate.generate import Plan, generate
 from reco.simulate.response import PERFECT, Response
 from reco.suggest import unknown
@@ -33,11 +37,35 @@ class Request:
     detector: str
     off: tuple[str, ...]
     spread: float
+    like: Path | None = None
+    changes: tuple[str, ...] = ()
 
 
 def simulate_file(request: Request, output: Path, jobs: int, overwrite: bool) -> None:
     """Simulate into a file. Raises RecoError."""
     check_free(output, overwrite)
+    plan = plan_of(request)
+    with progress("simulate") as report:
+        done = 0
+
+        def count(events: int) -> None:
+            nonlocal done
+            done += events
+            report(done, plan.events)
+
+        generate(plan, output, jobs=jobs, progress=count)
+    print(f"{plan.events} events written to {output}")
+
+
+def plan_of(request: Request) -> Plan:
+    """The plan of `like`, or of the other options, with the changes. Raises ConfigError."""
+    tree = _asked(request) if request.like is None else _stored(request.like)
+    for change in request.changes:
+        configuration.assign(tree, change)
+    return validate(Plan, tree, "--set")
+
+
+def _asked(request: Request) -> dict[str, Any]:
     plan = Plan(
         recipe=request.recipe,
         events=request.events,
@@ -47,16 +75,15 @@ def simulate_file(request: Request, output: Path, jobs: int, overwrite: bool) ->
         response=response_without(Detector.load(request.detector), request.off),
         spread=request.spread,
     )
-    with progress("simulate") as report:
-        done = 0
+    return asdict(plan)
 
-        def count(events: int) -> None:
-            nonlocal done
-            done += events
-            report(done, request.events)
 
-        generate(plan, output, jobs=jobs, progress=count)
-    print(f"{request.events} events written to {output}")
+def _stored(path: Path) -> dict[str, Any]:
+    with StoredProducts(path) as stored:
+        plan = stored.provenance.get("simulated")
+    if not isinstance(plan, dict):
+        raise FormatError(f"{path}: does not say how it was simulated; `reco simulate` writes it")
+    return plan
 
 
 def response_without(detector: Detector, effects: Sequence[str]) -> Response:

@@ -1,7 +1,7 @@
 """The figures that count, what they should reach, and the best that is published."""
 
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 
 from reco.metrics.report import Report, Row
 
@@ -27,6 +27,17 @@ class Headline:
 
     def met(self, row: Row) -> bool:
         return self.low <= row.value <= self.high
+
+    def worse_by(self, value: float, nominal: float) -> float:
+        """How much farther from what is wanted: less, more, or away from the middle."""
+        if isfinite(self.low) and isfinite(self.high):
+            middle = (self.low + self.high) / 2
+            return abs(value - middle) - abs(nominal - middle)
+        return value - nominal if self.smaller_is_better else nominal - value
+
+    @property
+    def smaller_is_better(self) -> bool:
+        return isfinite(self.high) or "energy" in self.label
 
 
 _CHAIN, _CLASSES = "arXiv:2102.01033", "Segmentation"

@@ -26,6 +26,8 @@ DEDX_MIN = 1.0
 """MeV/cm. The box laws are not made for less."""
 SHARE_MIN = 0.1
 """A class must give this part of a hit's energy to name it; less is the tail of a neighbour."""
+PATCH = 16
+"""Cells across a dead patch."""
 REACH = 3.0
 """Widths of the diffusion cloud at which it is cut off."""
 
@@ -39,7 +41,8 @@ class Response:
     `ellipsoid`. w_value: eV per ion pair. drift_velocity: cm/µs. lifetime: µs, inf for no loss.
     diffusion_longitudinal, diffusion_transverse: cm²/s, 0 for none. noise: standard deviation in
     each cell that has charge, thousand electrons. threshold: least charge of a hit, thousand
-    electrons, after noise. gain: thousand electrons per unit of a hit.
+    electrons, after noise. gain: thousand electrons per unit of a hit. dead: part of the readout
+    that sees nothing, in patches that are others in every event.
     """
 
     model: Literal["none", "birks", "box", "ellipsoid"] = "box"
@@ -58,6 +61,7 @@ class Response:
     noise: float = 0.5
     threshold: float = 2.0
     gain: float = 1.0
+    dead: float = 0.0
 
     def __post_init__(self) -> None:
         positive = ("field", "density", "w_value", "drift_velocity", "lifetime", "gain")
@@ -67,6 +71,8 @@ class Response:
         for name in ("diffusion_longitudinal", "diffusion_transverse", "noise", "threshold"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"Response.{name} must not be negative: {getattr(self, name)}")
+        if not 0 <= self.dead <= 1:
+            raise InputError(f"Response.dead is a part of the readout, 0 to 1, not {self.dead}")
 
     @classmethod
     def of(cls, detector: Detector) -> Self:
@@ -195,7 +201,8 @@ def respond(
     arrival = np.bincount(row, electrons * clouds.time[cloud], len(cell))
     time = arrival / np.maximum(collected, 1e-30)
     charge = collected + rng.normal(0.0, response.noise, len(cell))
-    kept = np.flatnonzero((charge >= response.threshold) & (charge > 0))
+    dead = _dead(cell, readout.axis[volume], response.dead, rng)
+    kept = np.flatnonzero((charge >= response.threshold) & (charge > 0) & ~dead)
     by = _dominating(truth.semantic, clouds.step[cloud], row, share, len(cell))[kept]
     # A cell that sticks out of its volume is put on the volume's face, to be found in it again.
     centre = readout.origin + (cell + 0.5) * readout.pitch
@@ -214,6 +221,19 @@ def respond(
 def mean_recombination(response: Response, dedx: float = recombination.MUON_DEDX) -> float:
     """Part of the electrons that escape at `dedx` MeV/cm, for a track across the field."""
     return float(_law(np.array([dedx]), np.zeros(1), response)[0])
+
+
+def _dead(cell: Array, axis: Array, part: float, rng: np.random.Generator) -> Array:
+    """(M,) bool: cells (M, 3) before a dead patch of the readout; axis: (M,) that they drift along.
+
+    No random number is drawn where nothing is dead.
+    """
+    if not part or not len(cell):
+        return np.zeros(len(cell), bool)
+    patch = cell // PATCH
+    patch[np.arange(len(cell)), axis] = 0  # what is dead is blind all the way to the cathode
+    dead = rng.random(tuple(patch.max(axis=0) + 1)) < part
+    return np.asarray(dead[tuple(patch.T)])
 
 
 @dataclass(frozen=True)

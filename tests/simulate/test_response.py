@@ -14,7 +14,7 @@ from reco.data.tracks import Deposits
 from reco.detector import Detector
 from reco.errors import InputError
 from reco.ops import drift, recombination
-from reco.simulate.response import PERFECT, Readout, Response, mean_recombination, respond
+from reco.simulate.response import PATCH, PERFECT, Readout, Response, mean_recombination, respond
 
 CUBE = Readout(np.zeros((1, 3)), np.full((1, 3), 30.0), np.array([0]), np.array([30.0]))
 TWO = Readout(
@@ -254,7 +254,22 @@ def test_varied_response_stays_near_and_keeps_what_is_off():
     assert PERFECT.varied(0.05, rng).lifetime == math.inf
 
 
-@pytest.mark.parametrize("change", [{"lifetime": 0.0}, {"noise": -1.0}, {"gain": math.nan}])
+def test_dead_patches_blind_whole_columns_along_the_drift():
+    deposits = random_steps(5, 3000)
+    alive, fewer = (read(deposits, replace(PERFECT, dead=part), CUBE) for part in (0.0, 0.3))
+    column = alive.position[:, 1:] // (PATCH * CUBE.pitch)
+    seen = {tuple(c) for c in fewer.position[:, 1:] // (PATCH * CUBE.pitch)}
+    of_seen = np.array([tuple(c) in seen for c in column])
+    # a column is read whole or not at all, and what is read stays as it was
+    np.testing.assert_array_equal(alive.position[of_seen], fewer.position)
+    np.testing.assert_array_equal(alive.charge[of_seen], fewer.charge)
+    assert 0.5 < of_seen.mean() < 0.9
+    assert len(read(deposits, replace(PERFECT, dead=1.0), CUBE).charge) == 0
+
+
+@pytest.mark.parametrize(
+    "change", [{"lifetime": 0.0}, {"noise": -1.0}, {"gain": math.nan}, {"dead": 1.5}]
+)
 def test_impossible_responses_are_named(change):
     with pytest.raises(InputError, match=next(iter(change))):
         replace(Response(), **change)

@@ -1,0 +1,101 @@
+"""What becomes of the headline figures when the simulation is not the one of the training.
+
+    python benchmarks/robustness.py --events 200
+
+The same events are simulated again with one thing changed, reconstructed with the shipped weights
+and evaluated; the table has the nominal figures and, for each variation, the difference. `!` marks
+a figure that is worse by more than 3 points. What is already in the folder is not made again.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from reco.detector import Detector
+from reco.metrics.headlines import HEADLINES, Headline
+from reco.simulate.response import Response
+
+NOMINAL = Response.of(Detector.load("generic"))
+VARIATIONS = {
+    "nominal": (),
+    "FTF_BIC + WVI": ("options.hadronic=FTF_BIC", "options.electromagnetic=WVI"),
+    "recombination β +10 %": (f"response.beta={1.1 * NOMINAL.beta}",),
+    "recombination β -10 %": (f"response.beta={0.9 * NOMINAL.beta}",),
+    "lifetime x 1/2": (f"response.lifetime={NOMINAL.lifetime / 2}",),
+    "noise x 2": (f"response.noise={2 * NOMINAL.noise}",),
+    "threshold x 2": (f"response.threshold={2 * NOMINAL.threshold}",),
+    "5 % dead": ("response.dead=0.05",),
+}
+WORSE = 0.03
+
+
+@dataclass(frozen=True)
+class Job:
+    """How many events of which recipe, with which seed, by how many processes, and where."""
+
+    recipe: str
+    events: int
+    seed: int
+    jobs: int
+    folder: Path
+
+    def figures(self, name: str, changes: tuple[str, ...]) -> dict[tuple[str, str], float]:
+        """Section and name of each figure -> value, NaN where there is none."""
+        stem = self.folder / "".join(c if c.isalnum() else "_" for c in f"{self.recipe}_{name}")
+        hits, output, result = (Path(f"{stem}{end}") for end in (".h5", "_reco.h5", ".json"))
+        if not result.exists():
+            sample = [self.recipe, f"-n{self.events}", f"--seed={self.seed}", f"-j{self.jobs}"]
+            settings = [word for change in changes for word in ("--set", change)]
+            _reco("simulate", *sample, *settings, "-o", str(hits), "--overwrite")
+            _reco("run", "lartpc", str(hits), "-o", str(output), "--overwrite")
+            _reco("evaluate", str(output), "--no-baselines", "--json", str(result))
+        rows = json.loads(result.read_text(encoding="utf-8"))["rows"]
+        missing = float("nan")
+        return {
+            (r["section"], r["name"]): missing if r["value"] is None else r["value"] for r in rows
+        }
+
+
+def _reco(*words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "reco.cli", *words], capture_output=True, text=True
+    )
+    if done.returncode:
+        sys.exit(f"reco {' '.join(words)}: {done.stderr.strip()}")
+
+
+def line(of: Headline, columns: list[dict[tuple[str, str], float]]) -> str | None:
+    """One figure of the table; None where the nominal sample has none."""
+    values = [column.get((of.section, of.name), float("nan")) for column in columns]
+    if values[0] != values[0]:
+        return None
+    cells = [
+        f"{100 * (v - values[0]):+.1f}{'!' if of.worse_by(v, values[0]) > WORSE else ' '}"
+        for v in values[1:]
+    ]
+    return f"{of.label:52s}{100 * values[0]:8.1f}" + "".join(f"{c:>9s}" for c in cells)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--recipe", default="mixed", help="a name, or a HepMC3 file of neutrinos")
+    parser.add_argument("--events", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--folder", type=Path, default=Path("work/robustness"))
+    job = Job(**vars(parser.parse_args()))
+    job.folder.mkdir(parents=True, exist_ok=True)
+    columns = [job.figures(name, changes) for name, changes in VARIATIONS.items()]
+    print(f"{job.events} events of {job.recipe}, seed {job.seed}; in %, or hundredths of the unit")
+    for number, name in enumerate(VARIATIONS):
+        print(f"  ({number}) {name}")
+    numbers = (f"({n})" for n in range(1, len(columns)))
+    print(" " * 52 + " nominal" + "".join(f"{n:>8s} " for n in numbers))
+    print("\n".join(text for of in HEADLINES if (text := line(of, columns))))
+
+
+if __name__ == "__main__":
+    main()
