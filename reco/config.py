@@ -122,6 +122,14 @@ def names() -> list[str]:
     return sorted(path.stem for path in SHARED.glob("*.yaml"))
 
 
+def check_until(until: str | None, names: Iterable[str]) -> None:
+    """Raises ConfigError where the last stage to run is none of these."""
+    names = tuple(names)
+    if until is not None and until not in names:
+        problem = f"--until {until}: the pipeline has no such stage"
+        raise ConfigError(unknown(problem, until, names, "it has"))
+
+
 def assign(tree: Tree, override: str) -> None:
     """Carry out one `key.path=value` in place. Raises ConfigError when it is not of that form."""
     path, equals, text = override.partition("=")

@@ -11,10 +11,11 @@ from rich.table import Table
 
 from reco import config as configuration
 from reco.cli.console import fail, progress
-from reco.cli.files import inputs
+from reco.cli.files import check_free, expand, inputs
 from reco.errors import RecoError
 
 if TYPE_CHECKING:
+    from reco.config import PipelineConfig
     from reco.pipeline import Pipeline, Summary
 
 SOME_FAILED = 3
@@ -40,14 +41,26 @@ class Request:
 
 def run_all(pipeline: str, overrides: Sequence[str], request: Request) -> int:
     """Run the pipeline over every input; the exit code."""
-    config = configuration.load(pipeline, overrides)  # before torch is loaded
+    config = configuration.load(pipeline, overrides)
     jobs = outputs_of(request)
-    from reco.pipeline import Pipeline
+    _check_early(config, jobs, request)
+    from reco.pipeline import Pipeline  # not above: torch takes seconds to load
 
     pipe = Pipeline(config, str(configuration.find(pipeline)))
     if len(jobs) == 1:
         return _run_one(pipe, *jobs[0], request)
     return max(_run_on(pipe, path, output, request) for path, output in jobs)
+
+
+def _check_early(
+    config: "PipelineConfig", jobs: Sequence[tuple[str | Path, Path]], request: Request
+) -> None:
+    """Raise RecoError for mistakes that need no stage, and no event, to be found."""
+    if not any(":" in name for name in config.stages):  # a stage of one's own has its own name
+        configuration.check_until(request.until, config.stages)
+    path, output = jobs[0]
+    if len(jobs) == 1 and output.is_file() and Path(path) != output:
+        check_free(output, request.overwrite)
 
 
 def _run_on(pipe: "Pipeline", path: str | Path, output: Path, request: Request) -> int:
@@ -64,7 +77,7 @@ def outputs_of(request: Request) -> list[tuple[str | Path, Path]]:
     if request.stored is not None:
         if request.inputs:
             raise RecoError("give INPUT or --from FILE, not both")
-        paths: list[str | Path] = [request.stored]
+        paths: list[str | Path] = [*expand([str(request.stored)])]
     else:
         paths = inputs(request.inputs)
     if not paths:

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from reco.config import check_until
 from reco.data.product import Product
 from reco.errors import ConfigError
 from reco.stages.base import Stage
-from reco.suggest import unknown
 
 Kind = type[Product]
 
@@ -44,7 +44,7 @@ def plan(
     given = tuple(available)
     steps = [_step(name, stage) for name, stage in stages.items()]
     _check_single_producers(steps)
-    _check_until(until, tuple(stages))
+    check_until(until, stages)
     stored = tuple(step.name for step in steps if step.output in given)
     ordered, rest = _order([step for step in steps if step.name not in stored], given)
     _check_all_placed(rest, ordered, given)
@@ -94,13 +94,6 @@ def _check_single_producers(steps: Sequence[Step]) -> None:
                 f"stage {step.name!r} makes {step.output.__name__}, which stage {first!r} makes "
                 f"already; remove one of them. {_so_far(steps[: steps.index(step)], ())}"
             )
-
-
-def _check_until(until: str | None, names: Sequence[str]) -> None:
-    if until is None or until in names:
-        return
-    problem = f"--until {until}: the pipeline has no such stage"
-    raise ConfigError(unknown(problem, until, names, "it has"))
 
 
 def _order(steps: Sequence[Step], given: Sequence[Kind]) -> tuple[list[Step], list[Step]]:
