@@ -243,6 +243,7 @@ def convert(
         "simulate mixed -n 100 -o events.root",
         "simulate mixed -n 1000 --seed 7 -j 4 -o events.h5",
         "simulate neutrinos.hepmc3 -o events.h5 --off noise",
+        "simulate --like events.h5 --set response.noise=1 -o noisier.h5",
     )
 )
 def simulate(
@@ -338,6 +339,7 @@ def train(
     epilog=_examples(
         "evaluate out.h5",
         "evaluate out.h5 --json figures.json --no-baselines",
+        "evaluate out.h5 --report page",
     )
 )
 def evaluate(

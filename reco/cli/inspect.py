@@ -1,6 +1,6 @@
 """`reco inspect`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from reco.errors import FormatError
 from reco.io.base import guard
 from reco.io.hdf5 import open_hdf5
 from reco.io.inspect import inspect_lines
+from reco.io.native import NativeReader
 from reco.io.recognise import open_input
 from reco.io.store import StoredProducts, is_product_file
 
@@ -23,7 +24,18 @@ def inspect_file(file: str, pipeline: str | None, overrides: Sequence[str]) -> l
     load, of_overrides = configuration.load, configuration.of_overrides
     config = load(pipeline, overrides) if pipeline else of_overrides(overrides)
     with open_input(file, config.input) as reader:
-        return inspect_lines(reader.describe())
+        lines = inspect_lines(reader.describe())
+        if isinstance(reader, NativeReader):
+            lines += _recipe_lines(file, reader.store.provenance.get("simulated"))
+    return lines
+
+
+def _recipe_lines(file: str, plan: Mapping[str, Any] | None) -> list[str]:
+    """How a simulation was made, and the command that makes it again."""
+    if plan is None:
+        return []
+    made = f"{plan['recipe']}, seed {plan['seed']}, from event {plan['first']}"
+    return [f"simulated {made}; again: reco simulate --like {file}"]
 
 
 def _is_output(file: str) -> bool:
