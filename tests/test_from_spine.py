@@ -51,6 +51,9 @@ def test_the_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         file["particles/pid"][:] %= 6
         file["particles/energy"][:] = np.arange(len(file["particles/energy"])) + 10
         file["particles/interaction"][:] = 0
+        file["interactions/id"][:] = 0
+        for axis, along in zip("xyz", (0.6, 0, 0.8), strict=True):
+            file[f"particles/direction_{axis}"][:] = along
     monkeypatch.chdir(tmp_path)
     code = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert len(code) == 2
@@ -63,5 +66,5 @@ def test_the_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for column in (particles.energy, names["p"], names["mass"])
     )
     np.testing.assert_allclose(np.hypot(p, mass) - mass, kinetic, rtol=1e-4)
-    assert names["particle_ids"].tolist() == [0, 1, 2]  # type: ignore[attr-defined]
+    assert names["particle_ids"].tolist() == particles.id[3].tolist()  # type: ignore[attr-defined]
     assert len(names["counts"]) == 6  # type: ignore[arg-type]
