@@ -34,7 +34,7 @@ const LAYER_TRACES = {
   points: [POINTS], starts: [STARTS, ARROWS], vertices: [VERTICES, RINGS], outline: [OUTLINE],
 };
 const VIEWS = {
-  "3D": { eye: { x: 1.45, y: 0.85, z: 1.3 }, projection: { type: "perspective" } },
+  "3D": { eye: { x: 1.62, y: 0.95, z: 1.46 }, projection: { type: "perspective" } },
   "x–y": { eye: { x: 0, y: 0, z: 2 }, projection: { type: "orthographic" } },
   "z–y": { eye: { x: -2, y: 0, z: 0 }, projection: { type: "orthographic" } },
   "z–x": { eye: { x: 0, y: 2, z: 0.001 }, projection: { type: "orthographic" } },

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
@@ -13,14 +14,13 @@ from reco import config as configuration
 from reco.config import PipelineConfig
 from reco.data.bundle import Bundle
 from reco.data.classes import Status
-from reco.data.product import Product
+from reco.data.product import Product, column_of
 from reco.data.products import Header, Hits, Outcome, Quantity, TruthDeposits
-from reco.data.ragged import Array
+from reco.data.ragged import Array, Ragged
 from reco.detector import Detector
 from reco.errors import ConfigError, RecoError
 from reco.io.store import Writer
 from reco.pipeline.arrays import hits_of
-from reco.pipeline.event import Event, rows_of
 from reco.pipeline.causes import Cause, Causes
 from reco.pipeline.executor import Clock, Executor
 from reco.pipeline.join import join
@@ -32,6 +32,9 @@ from reco.schema import validate
 from reco.stages import find
 from reco.stages.base import Context, Stage, StageOptions
 from reco.suggest import unknown
+
+if TYPE_CHECKING:
+    from reco.event import Event
 
 RAW = (Hits, TruthDeposits)
 """Products of the input that an output does not repeat."""
@@ -103,7 +106,7 @@ class Pipeline:
         stop: int | None = None,
         until: str | None = None,
         strict: bool = False,
-    ) -> Iterator[Event]:
+    ) -> "Iterator[Event]":
         """Reconstruct the events of a file, one after the other.
 
         start, stop: range of entries. until: last stage. strict: raise where an event fails,
@@ -113,7 +116,7 @@ class Pipeline:
             chosen = _range(source, start, stop)
             executor = self._executor(source, until, strict=strict)
             for bundle in executor.run(source, chosen.start, chosen.stop):
-                yield from (Event(bundle.at(i)) for i in range(len(bundle)))
+                yield from (self._event(bundle.at(i), source) for i in range(len(bundle)))
 
     def products(
         self, path: str | Path, kinds: Iterable[type[Product]], *, stored: bool = False
@@ -152,7 +155,7 @@ class Pipeline:
         time: Array | None = None,
         quantity: Quantity | str = Quantity.ENERGY,
         until: str | None = None,
-    ) -> Event:
+    ) -> "Event":
         """Reconstruct one event from arrays: position (N, 3) in cm, value (N,), time (N,) in us.
 
         quantity: what value is: `energy` in MeV or `charge` in thousands of electrons. A Hits
@@ -162,7 +165,7 @@ class Pipeline:
         number = np.zeros(1, np.int64)
         bundle = Bundle((Header(run=number, subrun=number, event=number, entry=number), hits))
         executor = self._build(self.plan((Header, Hits), until), strict=True)
-        return Event(executor.run_one(bundle))
+        return self._event(executor.run_one(bundle))
 
     def process(
         self,
@@ -191,6 +194,12 @@ class Pipeline:
             keep = internal if internal is not None else until is not None
             with Writer(output, facts, internal=keep) as writer:
                 return _write(writer, executor, source, chosen, progress)
+
+    def _event(self, bundle: Bundle, source: Source | None = None) -> "Event":
+        from reco.event import Event  # `reco run` goes without awkward
+
+        boxes = np.array([(v.lower, v.upper) for v in self.detector.volumes])
+        return Event(bundle, boxes, "" if source is None else Path(source.path).name)
 
     def _executor(self, source: Source, until: str | None, *, strict: bool = False) -> Executor:
         try:
@@ -308,7 +317,7 @@ class _Tally:
             self.first_empty = notes[empty[0]]
         for i in failed.tolist():
             self.causes.add(*notes[i])
-        for table, rows in rows_of(p for p in bundle if not isinstance(p, RAW)).items():
+        for table, rows in _rows(bundle).items():
             self.rows[table] = self.rows.get(table, 0) + rows
 
     def summary(self) -> Summary:
@@ -323,3 +332,14 @@ class _Tally:
             self.causes.all(),
             self.first_empty,
         )
+
+
+def _rows(bundle: Bundle) -> dict[str, int]:
+    """Rows of each table that an output has, but for `events`."""
+    return {
+        column_of(f).table: len(data.values)
+        for product in bundle
+        if not isinstance(product, RAW)
+        for f, data in product.items()
+        if isinstance(data, Ragged)
+    }
