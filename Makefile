@@ -28,6 +28,6 @@ sample:             ## remake data_samples/
 results:            ## the figures of docs/results.md, on 500 fresh events
 	reco simulate mixed -n 500 --seed 3 -j 2 -o work/test.h5 --overwrite
 	reco run pipelines/lartpc.yaml work/test.h5 -o work/results.h5 --overwrite
-	reco evaluate work/results.h5
+	reco evaluate work/results.h5 --report work/report
 robustness:         ## how the figures change when the simulation does; N events each
 	python benchmarks/robustness.py --events $(or $(N),200)

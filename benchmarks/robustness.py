@@ -3,8 +3,9 @@
     python benchmarks/robustness.py --events 200
 
 The same events are simulated again with one thing changed, reconstructed with the shipped weights
-and evaluated; the table has the nominal figures and, for each variation, the difference. `!` marks
-a figure that is worse by more than 3 points. What is already in the folder is not made again.
+and evaluated; the table has the nominal figures with their statistical errors and, for each
+variation, the difference. `!` marks a figure that is worse by more than 3 points. What is in the
+folder already is not made again.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 
 from reco.detector import Detector
@@ -30,6 +32,8 @@ VARIATIONS = {
     "5 % dead": ("response.dead=0.05",),
 }
 WORSE = 0.03
+Figures = dict[tuple[str, str], tuple[float, float]]
+"""Section and name of each figure -> value and statistical error, NaN where there is none."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,7 @@ class Job:
     jobs: int
     folder: Path
 
-    def figures(self, name: str, changes: tuple[str, ...]) -> dict[tuple[str, str], float]:
-        """Section and name of each figure -> value, NaN where there is none."""
+    def figures(self, name: str, changes: tuple[str, ...]) -> Figures:
         stem = self.folder / "".join(c if c.isalnum() else "_" for c in f"{self.recipe}_{name}")
         hits, output, result = (Path(f"{stem}{end}") for end in (".h5", "_reco.h5", ".json"))
         if not result.exists():
@@ -53,10 +56,11 @@ class Job:
             _reco("run", "lartpc", str(hits), "-o", str(output), "--overwrite")
             _reco("evaluate", str(output), "--no-baselines", "--json", str(result))
         rows = json.loads(result.read_text(encoding="utf-8"))["rows"]
-        missing = float("nan")
-        return {
-            (r["section"], r["name"]): missing if r["value"] is None else r["value"] for r in rows
-        }
+        return {(r["section"], r["name"]): (_number(r["value"]), _number(r["error"])) for r in rows}
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def _reco(*words: str) -> None:
@@ -67,16 +71,18 @@ def _reco(*words: str) -> None:
         sys.exit(f"reco {' '.join(words)}: {done.stderr.strip()}")
 
 
-def line(of: Headline, columns: list[dict[tuple[str, str], float]]) -> str | None:
+def line(of: Headline, columns: list[Figures]) -> str | None:
     """One figure of the table; None where the nominal sample has none."""
-    values = [column.get((of.section, of.name), float("nan")) for column in columns]
-    if values[0] != values[0]:
+    found = [column.get((of.section, of.name), (float("nan"),) * 2) for column in columns]
+    values, error = [value for value, _ in found], found[0][1]
+    if isnan(values[0]):
         return None
     cells = [
         f"{100 * (v - values[0]):+.1f}{'!' if of.worse_by(v, values[0]) > WORSE else ' '}"
         for v in values[1:]
     ]
-    return f"{of.label:52s}{100 * values[0]:8.1f}" + "".join(f"{c:>9s}" for c in cells)
+    nominal = f"{100 * values[0]:8.1f} ±{100 * error:5.1f}"
+    return f"{of.label:52s}{nominal}" + "".join(f"{c:>9s}" for c in cells)
 
 
 def main() -> None:
@@ -93,7 +99,7 @@ def main() -> None:
     for number, name in enumerate(VARIATIONS):
         print(f"  ({number}) {name}")
     numbers = (f"({n})" for n in range(1, len(columns)))
-    print(" " * 52 + " nominal" + "".join(f"{n:>8s} " for n in numbers))
+    print(" " * 52 + " nominal       " + "".join(f"{n:>8s} " for n in numbers))
     print("\n".join(text for of in HEADLINES if (text := line(of, columns))))
 
 

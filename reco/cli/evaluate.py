@@ -19,7 +19,7 @@ from reco.metrics.tables import Settings, Tables
 from reco.output import Output
 
 EVENTS_PER_READ = 64
-WIDTH = 110
+WIDTH = 130
 """Characters of a line where there is no terminal to ask."""
 
 
