@@ -41,7 +41,7 @@ def test_page_is_whole_and_needs_nothing_else(page):
     report, path = page
     html = path.read_text()
     assert html.count("<svg") == html.count("</svg>") == 3  # no figure of what is empty
-    assert html.count("<img src=\"data:image/png;base64,") == 1
+    assert html.count('<img src="data:image/png;base64,') == 1
     assert not re.search(r"(src|href)=\"(?!data:|#)", html)
     assert "<script" not in html
     assert "&lt;out&gt;.h5" in html
