@@ -129,7 +129,7 @@ def _multiply(
     grid = (triton.cdiv(len(out), BLOCK_ROWS), triton.cdiv(outputs, block_out))
     _gather_multiply[grid](
         x.contiguous(), weight, gather.table, gather.rows, out, len(out), offsets, inputs, outputs,
-        *weight.stride(), BLOCK_ROWS, block_in, block_out,
+        *weight.stride(), BLOCK_ROWS, block_in, block_out, on_interpreter(),
     )  # fmt: skip
     return out
 
@@ -150,6 +150,7 @@ def _outer(x: torch.Tensor, gradient: torch.Tensor, kernel_map: KernelMap) -> to
         _outer_products[grid](
             x.contiguous(), gradient.contiguous(), pairs.sources, pairs.targets, pairs.starts,
             partial, splits, inputs, outputs, BLOCK_ROWS, block_in, block_out,
+            on_interpreter(),
         )  # fmt: skip
     return partial.sum(0)
 
@@ -158,6 +159,7 @@ def _outer(x: torch.Tensor, gradient: torch.Tensor, kernel_map: KernelMap) -> to
 def _gather_multiply(  # type: ignore[no-untyped-def]
     x, weight, table, rows, out, n, offsets, inputs, outputs, step_k, step_in, step_out,
     BLOCK_ROWS: tl.constexpr, BLOCK_IN: tl.constexpr, BLOCK_OUT: tl.constexpr,
+    WIDEN: tl.constexpr,
 ):  # fmt: skip
     """out[rows[i]] = sum over k of x[table[k, i]] @ weight[k], for a block of i and columns."""
     i = tl.program_id(0) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
@@ -174,6 +176,8 @@ def _gather_multiply(  # type: ignore[no-untyped-def]
                 there = (channel < inputs)[:, None] & (column < outputs)[None, :]
                 place = channel[:, None] * step_in + column[None, :] * step_out
                 b = tl.load(weight + k * step_k + place, mask=there, other=0.0)
+                if WIDEN:  # the interpreter multiplies the bits of a bfloat16
+                    a, b = a.to(tl.float32), b.to(tl.float32)
                 total = tl.dot(a, b, total, input_precision="ieee")
     target = tl.load(rows + i, mask=i < n, other=0).to(tl.int64)
     there = (i < n)[:, None] & (column < outputs)[None, :]
@@ -185,6 +189,7 @@ def _gather_multiply(  # type: ignore[no-untyped-def]
 def _outer_products(  # type: ignore[no-untyped-def]
     x, gradient, sources, targets, starts, out, splits, inputs, outputs,
     BLOCK_ROWS: tl.constexpr, BLOCK_IN: tl.constexpr, BLOCK_OUT: tl.constexpr,
+    WIDEN: tl.constexpr,
 ):  # fmt: skip
     """out[split, k] = sum over the pairs of offset k of x[source]^T @ gradient[target]."""
     k = tl.program_id(0) // splits
@@ -204,6 +209,8 @@ def _outer_products(  # type: ignore[no-untyped-def]
         a = tl.load(x + source[None, :] * inputs + channel[:, None], mask=there, other=0.0)
         there = (pair < end)[:, None] & (column < outputs)[None, :]
         b = tl.load(gradient + target[:, None] * outputs + column[None, :], mask=there, other=0.0)
+        if WIDEN:
+            a, b = a.to(tl.float32), b.to(tl.float32)
         total = tl.dot(a, b, total, input_precision="ieee")
     offsets = tl.num_programs(0) // splits
     group = out + (split * offsets + k).to(tl.int64) * inputs * outputs

@@ -14,7 +14,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from reco.sparse import gpu
 
-BLOCKS = {"BLOCK_ROWS": gpu.BLOCK_ROWS, "BLOCK_IN": 32, "BLOCK_OUT": 64}
+BLOCKS = {"BLOCK_ROWS": gpu.BLOCK_ROWS, "BLOCK_IN": 32, "BLOCK_OUT": 64, "WIDEN": False}
 KERNELS = {
     gpu._gather_multiply: {"table": "*i32", "rows": "*i32", "x": "*{0}", "weight": "*{0}",
                            "out": "*{0}"},
