@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -36,44 +37,18 @@ SAMPLE = ROOT / "data_samples" / "lartpc.h5"
 FACTS = '{"weights": {}}'
 
 
-class Clock:
-    """Wraps an engine. engine, manifest: seconds spent in the one and in the other."""
+@dataclasses.dataclass
+class Spent:
+    """wall, cpu: seconds; cpu is of this process, and does not depend on what else runs."""
 
-    def __init__(self, client: object, run: Callable[[Job, WorkItem], Result]) -> None:
-        self.client, self.run = client, run
-        self.engine = self.manifest = 0.0
+    wall: float = 0.0
+    cpu: float = 0.0
 
-    def __call__(self, job: Job, items: Sequence[WorkItem]) -> Iterator[list[Result]]:
-        results = iter(on_workers(self.client, self.run, job, items, tries=1))
-        last = time.perf_counter()
-        while True:
-            batch = next(results, None)
-            now = time.perf_counter()
-            self.engine += now - last
-            if batch is None:
-                return
-            yield batch
-            last = time.perf_counter()
-            self.manifest += last - now
-
-
-def nothing(job: Job, item: WorkItem) -> Shard:
-    """An empty shard."""
-    name = f"{SHARDS}/{item.start // 1000}/{item.start}.h5"
-    path = Path(job.folder, name)
-    path.parent.mkdir(exist_ok=True)
-    path.touch()
-    return Shard(item, name, "", 0, 0, 0, 0.0, FACTS)
-
-
-def silent(done: int, total: int, failures: Iterable[object]) -> None:
-    pass
-
-
-def timed(what: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    what()
-    return time.perf_counter() - began
+    @contextmanager
+    def timed(what: Callable[[], object]) -> Spent:
+    with Spent().timed() as spent:
+        what()
+    return spent
 
 
 def speed(folder: Path, copies: int, size: int) -> None:
@@ -92,16 +67,16 @@ def speed(folder: Path, copies: int, size: int) -> None:
             clock = Clock(client, engine.attempt)
             book = carry_out(request, clock, silent)
         events = sum(shard.events for _, shard in book.shards.values())
-        rates.append(events / clock.engine)
+        rates.append(events / clock.engine.wall)
         seconds = sum(shard.seconds for _, shard in book.shards.values())
         stored = sum(shard.bytes for _, shard in book.shards.values())
         print(f"{n} workers: {events} events, {rates[-1]:.2f} events/s")
     merging = timed(lambda: merge(folder / "2", folder / "merged.h5"))
     items = len(book.shards)
     print(f"two over one: {rates[1] / rates[0]:.2f}")
-    print(f"manifest: {1e3 * clock.manifest / items:.1f} ms per item")
-    print(f"merge: {1e3 * merging / items:.1f} ms per shard, {stored / merging / 1e6:.0f} MB/s")
-    print(f"both: {100 * (clock.manifest + merging) / seconds:.2f} % of the workers' time")
+    print(f"manifest: {clock.manifest.per(items)} per item")
+    print(f"merge: {merging.per(items)} per shard, {stored / merging.wall / 1e6:.0f} MB/s")
+    print(f"both: {100 * (clock.manifest.wall + merging.wall) / seconds:.2f} % of the work")
 
 
 def scale(folder: Path, items: int) -> None:
@@ -119,10 +94,10 @@ def scale(folder: Path, items: int) -> None:
     assert len(book.shards) == items
     size = (folder / "out" / NAME).stat().st_size
     print(f"{items} items without events, two workers")
-    print(f"Dask: {1e3 * clock.engine / items:.2f} ms per item")
-    print(f"manifest: {1e3 * clock.manifest / items:.2f} ms per item, {size / 1e6:.0f} MB")
-    print(f"status: {timed(lambda: lines(request.output, ledger(request.output))):.1f} s")
-    print(f"resume: {timed(lambda: plan(request)):.1f} s until the first item")
+    print(f"Dask: {clock.engine.per(items)} per item")
+    print(f"manifest: {clock.manifest.per(items)} per item, {size / 1e6:.0f} MB")
+    print(f"status: {timed(lambda: lines(request.output, ledger(request.output)))}")
+    print(f"resume: {timed(lambda: plan(request))} until the first item")
 
 
 def main() -> None:

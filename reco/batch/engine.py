@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +19,6 @@ from reco.batch.worker import Job, run_item
 from reco.errors import RecoError
 
 if TYPE_CHECKING:
-    from dask_jobqueue.core import JobQueueCluster
     from distributed import Client
     from distributed.deploy.spec import SpecCluster
 
@@ -50,10 +50,9 @@ def attempt(job: Job, item: WorkItem) -> Result:
 
 
 def _address() -> str:
-    from distributed import get_worker
-
+    distributed = sys.modules.get("distributed")  # a job of an array need not have it
     try:
-        return str(get_worker().address)
+        return str(distributed.get_worker().address) if distributed else ""
     except ValueError:  # not in a worker
         return ""
 
@@ -143,33 +142,33 @@ def workers(site: Site, folder: Path, tries: int) -> Iterator["Client"]:
     settings = {
         "distributed.scheduler.allowed-failures": tries - 1,
         "distributed.scheduler.worker-saturation": 1.0,  # an item waits for no busy worker
+        "distributed.worker.memory.pause": False,  # a paused worker might never go on
     }
     with dask.config.set(settings), _cluster(site, folder) as cluster, Client(cluster) as client:
         yield client
 
 
 def _cluster(site: Local | Slurm | HTCondor, folder: Path) -> "SpecCluster":
-    if isinstance(site, Local):
-        return _processes(site)
+    from tornado.ioloop import PeriodicCallback
+
+    cluster, number = _processes(site) if isinstance(site, Local) else _jobs(site, folder)
+    # a worker that is lost for good is replaced when the cluster is scaled, and only then
+    again = PeriodicCallback(lambda: cluster.scale(number), 1e3 * SECONDS_BETWEEN_REPAIRS)
+    cluster.loop.add_callback(again.start)
+    return cluster
+
+
+def _jobs(site: Slurm | HTCondor, folder: Path) -> "tuple[SpecCluster, int]":
     from distributed import Security
 
     (folder / LOGS).mkdir(exist_ok=True)
     options = site.options(folder) | {"shared_temp_directory": str(folder)}
     try:
         cluster = _queue_of(site)[0](security=Security.temporary(), **options)
-        cluster.scale(jobs=site.jobs)
+        cluster.scale(site.jobs)
     except (OSError, RuntimeError, ValueError) as error:
         raise RecoError(f"jobs cannot be submitted: {error}") from None
-    _keep_up(cluster, site.jobs)
-    return cluster
-
-
-def _keep_up(cluster: "JobQueueCluster", jobs: int) -> None:
-    """Submit jobs anew for those that ended; dask-jobqueue does so only when asked to scale."""
-    from distributed.compatibility import PeriodicCallback
-
-    again = PeriodicCallback(lambda: cluster.scale(jobs=jobs), 1e3 * SECONDS_BETWEEN_REPAIRS)
-    cluster.loop.add_callback(again.start)
+    return cluster, site.jobs
 
 
 def job_script(site: Slurm | HTCondor, folder: Path) -> str:
@@ -186,7 +185,7 @@ def _queue_of(site: Slurm | HTCondor) -> tuple[Any, Any]:
     return cluster, cluster.job_cls
 
 
-def _processes(site: Local) -> "SpecCluster":
+def _processes(site: Local) -> "tuple[SpecCluster, int]":
     from distributed import Nanny, Scheduler, Security
     from distributed.deploy.spec import SpecCluster
 
@@ -199,7 +198,8 @@ def _processes(site: Local) -> "SpecCluster":
         for number, environment in enumerate(environments(site))
     }
     scheduler = {"cls": Scheduler, "options": common | {"dashboard_address": "127.0.0.1:0"}}
-    return SpecCluster(workers=specs, scheduler=scheduler, security=security, **quiet)
+    cluster = SpecCluster(workers=specs, scheduler=scheduler, security=security, **quiet)
+    return cluster, len(specs)
 
 
 def _existing(site: Dask) -> "Client":

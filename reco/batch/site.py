@@ -58,10 +58,11 @@ class _Queue(_Schema):
 
     def common(self, folder: Path) -> dict[str, Any]:
         """Options of every kind of queue, as dask-jobqueue names them."""
-        threads = {"OMP_NUM_THREADS": str(self.cores), "NUMBA_NUM_THREADS": str(self.cores)}
+        # Dask pauses a worker whose memory is nearly full, and it might never go on
+        always = _threads(self.cores) | {"DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False"}
         exports = [
             f"export {name}={shlex.quote(value)}"
-            for name, value in (threads | self.environment).items()
+            for name, value in (always | self.environment).items()
         ]
         return {
             "cores": 1,  # of Dask: items at a time
@@ -175,9 +176,13 @@ def environments(site: Local) -> list[dict[str, str]]:
     from torch.cuda import device_count
 
     gpus = device_count()
-    threads = {"OMP_NUM_THREADS": str(site.threads), "NUMBA_NUM_THREADS": str(site.threads)}
+    threads = _threads(site.threads)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     number = site.workers or gpus or max(1, (cores or 1) // site.threads)
     if not gpus:
         return [threads] * number
     return [threads | {"CUDA_VISIBLE_DEVICES": str(i % gpus)} for i in range(number)]
+
+
+def _threads(number: int) -> dict[str, str]:
+    return {"OMP_NUM_THREADS": str(number), "NUMBA_NUM_THREADS": str(number)}

@@ -38,7 +38,8 @@ def here(path: str) -> Path:
 @lru_cache(maxsize=1)  # the items of a file follow one another, and disks of workers are small
 def _copy(url: str) -> "TemporaryDirectory[str]":
     folder = TemporaryDirectory(prefix="reco-")
-    patiently(lambda: _fetch(url, Path(folder.name, "input")))
+    path = Path(folder.name, "input")
+    patiently(lambda: _fetch(url, path))
     return folder
 
 

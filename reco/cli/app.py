@@ -121,7 +121,9 @@ def run(
     if shard is not None:
         from reco.cli.submit import run_part
 
-        raise typer.Exit(run_part(pipeline, overrides, inputs or (), output, shard))
+        others: dict[str, object] = {"--from": stored, "--until": until, "--overwrite": overwrite}
+        others |= {"--start": start, "--stop": stop}
+        raise typer.Exit(run_part(pipeline, overrides, inputs or (), output, shard, others))
     from reco.cli.run import Request, run_all
 
     chosen = Request(tuple(inputs or ()), stored, output, until, start, stop, overwrite)

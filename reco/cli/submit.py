@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -68,9 +68,17 @@ def submit_files(request: Request, name: str, number: int | None, tries: int, dr
 
 
 def run_part(
-    pipeline: str, overrides: Sequence[str], names: Sequence[str], output: Path | None, part: str
+    pipeline: str,
+    overrides: Sequence[str],
+    names: Sequence[str],
+    output: Path | None,
+    part: str,
+    others: Mapping[str, object],
 ) -> int:
-    """Run one part in this process; the exit code."""
+    """Run one part in this process; the exit code. others: options that do not go with it."""
+    given = [option for option, value in others.items() if value]
+    if given:
+        raise RecoError(f"--shard does not go with {', '.join(given)}")
     request = replace(request_of(pipeline, overrides, names, output), part=part_of(part))
     return _run(request, partial(engine.here, tries=TRIES))
 

@@ -91,7 +91,7 @@ def begin(*words: object, **environment: str) -> "subprocess.Popen[str]":
     )
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 240) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 600) -> None:
     """Give up, and fail, after so long."""
     end = time.monotonic() + seconds
     while not condition():

@@ -150,7 +150,7 @@ def test_jobs_that_are_killed_and_cancelled_are_replaced(slurm, work, tmp_path, 
     sh("scancel", "--signal=KILL", "--full", first[0])
     ready(tmp_path / "out", process, 5)
     sh("scancel", *jobs()[:1])
-    out, _ = process.communicate(timeout=300)
+    out, _ = process.communicate(timeout=600)
     assert process.returncode == 0, out
     assert "24 of 24 done" in out
     assert is_whole(tmp_path / "out", *work, tmp_path)
@@ -165,7 +165,7 @@ def test_the_controller_may_be_killed_and_come_back(slurm, work, tmp_path, proce
     before = n_shards(tmp_path / "out")
     ready(tmp_path / "out", process, before + 4)
     sh("slurmctld")
-    out, _ = process.communicate(timeout=300)
+    out, _ = process.communicate(timeout=600)
     assert process.returncode == 0, out
     assert is_whole(tmp_path / "out", *work, tmp_path)
 
@@ -178,7 +178,7 @@ def test_a_submitter_that_is_killed_is_followed_by_another(slurm, work, tmp_path
     process.wait()
     again = submitted(work, tmp_path)
     processes.append(again)
-    out, _ = again.communicate(timeout=300)
+    out, _ = again.communicate(timeout=600)
     assert again.returncode == 0, out
     assert is_whole(tmp_path / "out", *work, tmp_path)
 

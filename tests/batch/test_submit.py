@@ -55,7 +55,9 @@ def test_parts_for_an_array_of_jobs(reco_command):
         assert code == 0
     assert "1 of 1 done" in out
     assert reco_command("merge", "out", "-o", "m.h5")[0] == 0
-    assert reco_command("run", "chain.yaml", "a.h5", "--shard", "1/2")[0] == 1
+    code, _, err = reco_command("run", "chain.yaml", "a.h5", "--shard", "1/2", "--stop", 3)
+    assert code == 1
+    assert "--shard does not go with --stop" in err
 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/4/2", "-1/4"])
@@ -100,7 +102,7 @@ def test_workers_and_submitters_that_are_killed(tmp_path, processes):
     assert 0 < len(recorded) < 30
     third = begin(*words)
     processes.append(third)
-    out, _ = third.communicate(timeout=300)
+    out, _ = third.communicate(timeout=600)
     assert third.returncode == 0, out
     assert recorded < set(ledger(output).shards)
     assert shards() == 30
@@ -117,7 +119,7 @@ def test_an_input_that_kills_its_workers_is_set_aside(tmp_path, processes):
     words = ("submit", chain, *inputs, "-o", tmp_path / "out", "--events", 2, "-j", 2)
     process = begin(*words, "--tries", 2)
     processes.append(process)
-    out, _ = process.communicate(timeout=300)
+    out, _ = process.communicate(timeout=600)
     assert process.returncode == 3, out
     assert "5 of 6 done" in out
     assert "set aside: " in out
