@@ -21,6 +21,7 @@ if not hasattr(collections, "Sequence"):  # it still imports what Python 3.10 mo
     collections.Sequence = collections.abc.Sequence  # type: ignore[attr-defined]
 
 import MinkowskiEngine as ME
+from MinkowskiEngineBackend._C import ConvolutionMode
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def _plan(kernel_map: KernelMap, _: None) -> Plan:
         sides.reverse()
         function = ME.MinkowskiConvolutionTransposeFunction
     its_inputs, its_outputs = (_its_order(manager.get_coordinates(k), step) for k, step in sides)
-    arguments = (generator, ME.ConvolutionMode.DEFAULT, sides[0][0], sides[1][0], manager)
+    arguments = (generator, ConvolutionMode.DEFAULT, sides[0][0], sides[1][0], manager)
     return Plan(function.apply, arguments, torch.argsort(its_inputs), its_outputs)
 
 
