@@ -45,8 +45,52 @@ class Spent:
     cpu: float = 0.0
 
     @contextmanager
-    def timed(what: Callable[[], object]) -> Spent:
-    with Spent().timed() as spent:
+    def timing(self) -> Iterator["Spent"]:
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield self
+        self.wall += time.perf_counter() - wall
+        self.cpu += time.process_time() - cpu
+
+    def per(self, n: int) -> str:
+        return f"{1e3 * self.wall / n:.2f} ms ({1e3 * self.cpu / n:.2f} ms CPU)"
+
+    def __str__(self) -> str:
+        return f"{self.wall:.1f} s ({self.cpu:.1f} s CPU)"
+
+
+class Clock:
+    """Wraps an engine. engine, manifest: what is spent in the one and in the other."""
+
+    def __init__(self, client: object, run: Callable[[Job, WorkItem], Result]) -> None:
+        self.client, self.run = client, run
+        self.engine, self.manifest = Spent(), Spent()
+
+    def __call__(self, job: Job, items: Sequence[WorkItem]) -> Iterator[list[Result]]:
+        results = iter(on_workers(self.client, self.run, job, items, tries=1))
+        while True:
+            with self.engine.timing():
+                batch = next(results, None)
+            if batch is None:
+                return
+            with self.manifest.timing():
+                yield batch
+
+
+def nothing(job: Job, item: WorkItem) -> Shard:
+    """An empty shard."""
+    name = f"{SHARDS}/{item.start // 1000}/{item.start}.h5"
+    path = Path(job.folder, name)
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    return Shard(item, name, "", 0, 0, 0, 0.0, FACTS)
+
+
+def silent(done: int, total: int, failures: Iterable[object]) -> None:
+    pass
+
+
+def timed(what: Callable[[], object]) -> Spent:
+    with Spent().timing() as spent:
         what()
     return spent
 
