@@ -50,7 +50,7 @@ def pool_events(
         raise InputError(
             f"batch: from {int(batch.min())} to {int(batch.max())}, expected 0 to {events - 1}"
         )
-    return _reduce(features, batch.long(), events, reduction)
+    return _reduce(features, batch.to(features.device, torch.int64), events, reduction)
 
 
 def _check(features: torch.Tensor, rows: int, reduction: str) -> None:
