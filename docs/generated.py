@@ -1,6 +1,7 @@
 """Pages of the site that are made from the code and from files at the root; a hook of mkdocs."""
 
 import inspect
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -33,6 +34,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "configuration.md": configuration(),
         "stages.md": stages(),
     }
+    for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
+        pages[f"notebooks/{path.stem}.md"] = _notebook(path)
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     return files
@@ -60,6 +63,16 @@ def _moved(name: str) -> str:
     """A file of the root, its links as seen from docs/."""
     text = (ROOT / name).read_text(encoding="utf-8")
     return text.replace("](docs/", "](").replace("](CONTRIBUTING.md)", "](contributing.md)")
+
+
+def _notebook(path: Path) -> str:
+    """Text and code of a notebook; tests run it, so it is stored without what it prints."""
+    parts = [f'[`{path.name}`]({path.name}), to be run in Jupyter: `pip install ".[notebook]"`.']
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+    title, rest = parts[1].partition("\n")[::2]
+    return "\n\n".join([title, parts[0], rest, *parts[2:]])
 
 
 def configuration() -> str:

@@ -1,0 +1,131 @@
+"""Every command and example of the pages: the cheap ones run, the others are understood."""
+
+import re
+import runpy
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.main import get_command
+
+import reco
+from reco.cli import main
+from reco.cli.app import app
+from reco.data.bundle import Bundle
+from reco.data.products import Hits
+from reco.io.recognise import open_input
+from reco.io.root_writer import RootWriter
+from tests.docs.pages import PAGES, ROOT, blocks, commands, files, mentions
+
+WRITE = {"run", "view", "convert"}
+CHEAP = WRITE | {"inspect", "evaluate"}
+COMMANDS = get_command(app)
+EXAMPLES = ["README.md", "docs/display.md", "docs/detectors.md", "docs/from_spine.md"]
+"""Pages whose python runs after the commands of the README."""
+
+
+@pytest.fixture(scope="module")
+def sample() -> Bundle:
+    """The four smallest events of the sample that ships."""
+    with open_input(ROOT / "data_samples" / "lartpc.root") as reader:
+        events = Bundle(reader.read(0, len(reader)))
+    smallest = np.argsort(events[Hits].value.counts)[:4]
+    return Bundle.concat([events.at(i) for i in smallest])
+
+
+@pytest.fixture(scope="module")
+def folder(sample, tmp_path_factory) -> Path:
+    """A checkout as a reader has it, after the commands of the README."""
+    place = tmp_path_factory.mktemp("reader")
+    (place / "data_samples").mkdir()
+    (place / "pipelines").symlink_to(ROOT / "pipelines")
+    with RootWriter(place / "data_samples" / "lartpc.root", {}) as out:
+        out.write(sample)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        for words in commands(ROOT / "README.md"):
+            type_in(words, patch)
+    return place
+
+
+def type_in(words: list[str], patch: pytest.MonkeyPatch) -> None:
+    """Run a command, if it is one of this package, cheap, and ends by itself."""
+    if words[0] != "reco" or words[1] not in CHEAP or "--browse" in words:
+        return
+    again = ["--overwrite"] if words[1] in WRITE else []
+    patch.setattr(sys, "argv", [*words, *again])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert not left.value.code, " ".join(words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_is_understood(page):
+    for words in commands(page):
+        if words[0] == "reco" and len(words) > 1 and not words[1].startswith("-"):
+            command = COMMANDS.commands[words[1]]
+            with command.make_context(words[1], words[2:]):
+                pass  # an unknown option, or a word of the wrong kind, has raised
+        elif words[0] == "make":
+            assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text(), words
+        elif words[0] == "python" and words[1].endswith(".py"):
+            assert (ROOT / words[1]).is_file(), words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_option_in_a_sentence_exists(page):
+    for text in mentions(page):
+        name, *rest = text.split()[1:]
+        assert name.startswith("--") or name in COMMANDS.commands, text
+        known = {o for p in COMMANDS.commands.get(name, COMMANDS).params for o in p.opts}
+        assert {word for word in rest if word.startswith("--")} <= known | {"--help"}, text
+
+
+@pytest.mark.parametrize("page", ["chain", "display", "detectors", "formats"])
+def test_the_commands_of_a_page_run(page, folder, monkeypatch):
+    page = enter(folder, page, monkeypatch)
+    for words in commands(page):
+        type_in(words, monkeypatch)
+
+
+def enter(folder: Path, page: str, patch: pytest.MonkeyPatch) -> Path:
+    """Go where the reader is, with the files that a page shows; the page."""
+    path = ROOT / "docs" / f"{page}.md"
+    patch.chdir(folder)
+    patch.syspath_prepend(folder)
+    for name, text in files(path).items():
+        Path(name).write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("page", EXAMPLES)
+def test_the_python_of_a_page_runs(page, folder, sample, monkeypatch):
+    monkeypatch.chdir(folder)
+    names = {"position": sample[Hits].position[0], "charge": sample[Hits].value[0]}
+    for text in blocks(ROOT / page, "python"):
+        exec(text, names)
+
+
+def test_the_tour_ends_with_a_plot(folder, monkeypatch):
+    page = enter(folder, "tour", monkeypatch)
+    runpy.run_path("foreign.py")
+    for words in commands(page):
+        type_in(words, monkeypatch)
+    runpy.run_path("plot.py")
+    assert Path("muons.png").stat().st_size > 1000
+
+
+def test_the_stage_of_the_page_runs(folder, monkeypatch):
+    enter(folder, "extending", monkeypatch)
+    type_in(["reco", "run", "mine.yaml", "data_samples/lartpc.root", "-o", "mine.h5"], monkeypatch)
+    found = reco.open("mine.h5").particles[0]
+    assert 0 < max(found.n_neighbours) < len(found)
+
+
+def test_every_extra_is_on_the_page():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    page = (ROOT / "docs" / "install.md").read_text()
+    for extra in project["optional-dependencies"]:
+        assert re.search(rf"^\| .*`{extra}`.* \|", page, re.MULTILINE), extra
