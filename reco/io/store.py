@@ -57,6 +57,7 @@ class Writer:
         self._file.attrs["format"] = FORMAT
         self._file.attrs["version"] = VERSION
         self._file.attrs["provenance"] = json.dumps(dict(provenance), default=str)
+        self._columns: dict[tuple[str, str], _Growing] = {}
 
     def write(self, products: Iterable[Product]) -> None:
         """Append the events of one batch; all products hold the same events."""
@@ -71,18 +72,36 @@ class Writer:
     def _append(self, spec: Column, data: Array | Ragged, written: set[tuple[str, str]]) -> None:
         if spec.internal and not self.internal:
             return
-        group = self._file.require_group(spec.table)
         if isinstance(data, Ragged):
             if (spec.table, "offsets") not in written:
                 written.add((spec.table, "offsets"))
-                _extend_offsets(group, data.counts)
+                self._offsets(spec.table).append_sums(data.counts)
             values = data.values
         else:
             values = data
+        if 0 in values.shape[1:]:
+            return  # features of no width: an event that failed, or a file without any
         for name, part in _split(spec, values):
             if (spec.table, name) not in written:
                 written.add((spec.table, name))
-                _extend(group, name, part, spec)
+                self._column(spec, name, part).append(part)
+
+    def _offsets(self, table: str) -> "_Growing":
+        key = table, "offsets"
+        if key not in self._columns:
+            group = self._file.require_group(table)
+            data = group.create_dataset(
+                "offsets", data=np.zeros(1, np.int64), maxshape=(None,), chunks=(4096,)
+            )
+            self._columns[key] = _Growing(data)
+        return self._columns[key]
+
+    def _column(self, spec: Column, name: str, rows: Array) -> "_Growing":
+        key = spec.table, name
+        if key not in self._columns:
+            group = self._file.require_group(spec.table)
+            self._columns[key] = _Growing(_create(group, name, rows.shape[1:], spec))
+        return self._columns[key]
 
     def __enter__(self) -> Self:
         return self
@@ -113,39 +132,45 @@ def _split(spec: Column, values: Array) -> list[tuple[str, Array]]:
     return [(part, values[:, i]) for i, part in enumerate(spec.parts)]
 
 
-def _extend(group: h5py.Group, name: str, rows: Array, spec: Column) -> None:
-    if 0 in rows.shape[1:]:
-        return  # features of no width: an event that failed, or a file without any
-    if name not in group:
-        chunk = 512 if spec.table == EVENTS else _ROWS_PER_CHUNK
-        data = group.create_dataset(
-            name,
-            shape=(0, *rows.shape[1:]),
-            maxshape=(None, *rows.shape[1:]),
-            dtype=np.dtype(spec.dtype),
-            chunks=(chunk, *rows.shape[1:]),
-            compression="lzf",
-            shuffle=True,
-        )
-        data.attrs["unit"] = spec.unit
-        data.attrs["doc"] = spec.doc
-    data = group[name]
-    data.resize(len(data) + len(rows), axis=0)
-    if len(rows):
-        data[-len(rows) :] = rows
+def _create(group: h5py.Group, name: str, shape: tuple[int, ...], spec: Column) -> h5py.Dataset:
+    data = group.create_dataset(
+        name,
+        shape=(0, *shape),
+        maxshape=(None, *shape),
+        dtype=np.dtype(spec.dtype),
+        chunks=(512 if spec.table == EVENTS else _ROWS_PER_CHUNK, *shape),
+        compression="lzf",
+        shuffle=True,
+    )
+    data.attrs["unit"] = spec.unit
+    data.attrs["doc"] = spec.doc
+    return data
 
 
-def _extend_offsets(group: h5py.Group, counts: Array) -> None:
-    if "offsets" not in group:
-        group.create_dataset(
-            "offsets", data=np.zeros(1, np.int64), maxshape=(None,), chunks=(4096,)
-        )
-    if len(counts) == 0:
-        return
-    data = group["offsets"]
-    last = data[-1]
-    data.resize(len(data) + len(counts), axis=0)
-    data[-len(counts) :] = last + np.cumsum(counts)
+class _Growing:
+    """A dataset that takes rows at its end, by the calls of HDF5 itself: a file has a hundred of
+    them, and resizing and slicing through h5py would take longer than the data."""
+
+    def __init__(self, data: h5py.Dataset) -> None:
+        self._id = data.id
+        self._length = len(data)
+        self._total = 0
+
+    def append(self, rows: Array) -> None:
+        if len(rows) == 0:
+            return
+        first = (self._length, *[0] * (rows.ndim - 1))
+        self._length += len(rows)
+        self._id.set_extent((self._length, *rows.shape[1:]))
+        place = self._id.get_space()
+        place.select_hyperslab(first, rows.shape)
+        self._id.write(h5py.h5s.create_simple(rows.shape), place, np.ascontiguousarray(rows))
+
+    def append_sums(self, counts: Array) -> None:
+        """Go on with the running total of these."""
+        sums = self._total + np.cumsum(counts, dtype=np.int64)
+        self._total = int(sums[-1]) if len(sums) else self._total
+        self.append(sums)
 
 
 def is_product_file(handle: h5py.File) -> bool:
