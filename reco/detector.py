@@ -262,8 +262,8 @@ class _Schema(BaseModel):
 
 
 class VolumeSchema(_Schema):
-    """A volume as written: a box between two corners in cm. `drift` is `+x` where electrons drift
-    to larger x, so that the anode is the upper face and the cathode the lower one; and so on."""
+    """A box of argon. lower, upper: its corners, cm. drift: `+x` where electrons drift to larger
+    x, so that the anode is the upper face and the cathode the lower one; and so on."""
 
     name: str
     lower: Corner
@@ -293,7 +293,11 @@ class VolumeSchema(_Schema):
 
 class RecombinationSchema(_Schema):
     """Defaults: ArgoNeuT (1306.1712) for box, ICARUS 2024 (2407.12969) for the ratio of ellipsoid,
-    ICARUS (NIM A 523, 275) for Birks."""
+    ICARUS (NIM A 523, 275) for Birks.
+
+    model: modified box, the same with an angle to the field, or Birks. alpha: of the boxes. beta:
+    of the boxes, (kV/cm)(g/cm2)/MeV; at right angles to the field for `ellipsoid`. ratio: R of
+    `ellipsoid`. birks_a: A of `birks`. birks_k: k of `birks`, (kV/cm)(g/cm2)/MeV."""
 
     model: Literal["box", "ellipsoid", "birks"] = "box"
     alpha: Positive = 0.93
