@@ -38,7 +38,7 @@ def _commands(text: str) -> Iterator[list[str]]:
                 if command and command[0] not in LOOP:
                     yield command
                 command = []
-            elif word not in LOOP and not (word.startswith("$") and word.isupper()):
+            elif word not in LOOP and not re.fullmatch(r"\$[A-Z_]+", word):
                 command.append(word)
 
 
