@@ -149,7 +149,7 @@ def test_several_inputs_go_to_a_folder(reco_command):
         ("evaluate none.h5", "none.h5: no such file"),
         ("evaluate a.h5", "names no detector"),
         ("simulate --off noize -o b.h5", "did you mean 'noise'?"),
-        ("simulate --set response.nois=1 -o b.h5", "did you mean 'noise'?"),
+        ("simulate --set response.nois=1 -o b.h5", "response.nois: unknown key"),
         ("simulate --set options.hadronic=FTF -o b.h5", "options.hadronic"),
         ("simulate --like other.h5 -o b.h5", "other.h5: not a file written by reco"),
         ("simulate -o a.h5", "a.h5: exists; add --overwrite"),

@@ -51,7 +51,11 @@ def curve_figure(curve: Curve) -> str:
     if curve.x == "pull":
         normal = np.exp(-(middle**2) / 2) / np.sqrt(2 * np.pi)
         axes.plot(middle, count.sum() * np.diff(edges) * normal, ":", color="grey")
-    axes.set(xlabel=curve.x, title=curve.name, xscale="log" if wide else "linear")
+    axes.set(xlabel=curve.x, title=curve.name)
+    if wide:
+        axes.set_xscale("log")
+        axes.set_xticks(edges, [f"{edge:g}" for edge in edges], rotation=45, fontsize=8)
+        axes.minorticks_off()
     axes.grid(alpha=0.3)
     return _svg(figure)
 

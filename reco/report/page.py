@@ -19,6 +19,7 @@ body{font:15px/1.4 system-ui,sans-serif;max-width:1200px;margin:2em auto;padding
 table{border-collapse:collapse;margin:.6em 0}td,th{padding:.15em .7em;text-align:right}
 td:first-child,th:first-child{text-align:left}th{border-bottom:1px solid #888}
 tr:nth-child(even) td{background:#f6f6f6}.met{color:#0a7d33}.missed{color:#b3261e}
+table:first-of-type td{text-align:left}
 .plots{display:flex;flex-wrap:wrap;gap:1em}.plots svg{width:380px;height:auto}img{max-width:100%}
 """
 
