@@ -5,7 +5,7 @@
 The same events are simulated again with one thing changed, reconstructed with the shipped weights
 and evaluated; the table has the nominal figures with their statistical errors and, for each
 variation, the difference. `!` marks a figure that is worse by more than 3 points. What is in the
-folder already is not made again.
+folder already is not made again: other weights need another folder.
 """
 
 import argparse
@@ -24,8 +24,8 @@ NOMINAL = Response.of(Detector.load("generic"))
 VARIATIONS = {
     "nominal": (),
     "FTF_BIC + WVI": ("options.hadronic=FTF_BIC", "options.electromagnetic=WVI"),
-    "recombination β +10 %": (f"response.beta={1.1 * NOMINAL.beta}",),
-    "recombination β -10 %": (f"response.beta={0.9 * NOMINAL.beta}",),
+    "recombination β x 1.1": (f"response.beta={1.1 * NOMINAL.beta}",),
+    "recombination β x 0.9": (f"response.beta={0.9 * NOMINAL.beta}",),
     "lifetime x 1/2": (f"response.lifetime={NOMINAL.lifetime / 2}",),
     "noise x 2": (f"response.noise={2 * NOMINAL.noise}",),
     "threshold x 2": (f"response.threshold={2 * NOMINAL.threshold}",),
@@ -47,7 +47,8 @@ class Job:
     folder: Path
 
     def figures(self, name: str, changes: tuple[str, ...]) -> Figures:
-        stem = self.folder / "".join(c if c.isalnum() else "_" for c in f"{self.recipe}_{name}")
+        title = f"{Path(self.recipe).stem} {self.events} {self.seed} {name}"
+        stem = self.folder / "".join(c if c.isalnum() else "_" for c in title)
         hits, output, result = (Path(f"{stem}{end}") for end in (".h5", "_reco.h5", ".json"))
         if not result.exists():
             sample = [self.recipe, f"-n{self.events}", f"--seed={self.seed}", f"-j{self.jobs}"]

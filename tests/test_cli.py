@@ -279,10 +279,13 @@ def test_the_report_is_written_as_json(reco_command, realdata, tmp_path):
     source = realdata / "larndsim" / "jax_input_0.h5"
     code, _, err = reco_command("run", "truth.yaml", source, "-o", "b.h5", "--stop", 4)
     assert (code, "4/4" in err) == (0, True)
-    code, out, _ = reco_command("evaluate", "b.h5", "--json", "b.json", "--no-baselines")
+    words = ("evaluate", "b.h5", "--json", "b.json", "--report", "page", "--no-baselines")
+    code, out, _ = reco_command(*words)
     assert code == 0
     assert "4 events" in out
     assert json.loads(Path("b.json").read_text())["events"] == 4
+    assert Path("page/figures.json").read_text() == Path("b.json").read_text()
+    assert "Evaluation of 4 events" in Path("page/index.html").read_text()
 
 
 def test_a_file_that_cannot_be_read_does_not_stop_the_others(reco_command):
