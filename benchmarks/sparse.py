@@ -1,39 +1,58 @@
-"""Time of sparse convolution layers and of the U-Net, against the machine's own matrix product.
+"""Time of the sparse engine against the machine's own matrix product, other engines, and itself.
 
-    python benchmarks/sparse.py --threads 1 --voxels 3000 --batch 4
+    python benchmarks/sparse.py
 
-The floor of a layer is 2 * pairs * C_in * C_out operations at the best rate that a large float32
-matrix product reaches here, in torch or in numpy; three times that for forward and backward.
-A ratio below 1 means that the layer is faster than that product. Times are minimum and median
-over repetitions.
+Voxels are those of the sample in data_samples/, events in a batch. A process of its own is started
+for each number of threads, and two for the start-up. The floor of a layer is 2 * pairs * C_in *
+C_out operations at the best rate that a large float32 matrix product reaches on as many threads, in
+torch or in numpy; three times that for forward and backward. Times are minimum and median over
+repetitions; ratios are those of the minima, then of the medians.
+
+MinkowskiEngine and spconv take part where they are installed, each at its best number of threads.
+No ratio is printed where their answer differs from ours by more than `AGREE` of the largest value.
+MinkowskiEngine is charged for its convolutions alone, we for the whole U-Net.
 """
 
 import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numba
 import numpy as np
 import torch
 
+from reco.data.products import Voxels
 from reco.nn.unet import UNet
-from reco.sparse import Pyramid, SparseTensor, build_pyramid, conv
+from reco.pipeline import Pipeline
+from reco.sparse import BACKENDS, KernelMap, Pyramid, build_pyramid, conv, set_backend
+from reco.sparse.cpu import _tile_rows
+
+ROOT = Path(__file__).parents[1]
+SIZES = (10_000, 40_000)
+WIDTHS = (16, 32, 64, 128)
+LEVELS, FILTERS = 6, 32
+AGREE = 1e-5
+
+Times = list[float]
+"""Milliseconds, minimum and median."""
+Results = dict[str, Times]
+
+START_UP = """
+import numpy as np, torch
+from reco.sparse import conv, submanifold_map
+same = submanifold_map(np.zeros((1, 4), np.int32))
+conv(torch.ones(1, 16), torch.ones(27, 16, 16), same)
+"""
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Milliseconds, minimum and median."""
-
-    least: float
-    median: float
-
-    def line(self, name: str, floor: float) -> str:
-        ratios = f"{self.least / floor:6.2f} {self.median / floor:6.2f}"
-        return f"{name:36s} {self.least:9.2f} {self.median:9.2f} {floor:9.2f}   {ratios}"
-
-
-def measure(function: Callable[[], object], seconds: float) -> Timing:
+def measure(function: Callable[[], object], seconds: float) -> Times:
     """Time of calls for `seconds`, at least three, after two that warm up."""
     function()
     function()
@@ -42,110 +61,251 @@ def measure(function: Callable[[], object], seconds: float) -> Timing:
         start = time.perf_counter()
         function()
         times.append(time.perf_counter() - start)
-    return Timing(1e3 * min(times), 1e3 * float(np.median(times)))
+    return [1e3 * min(times), 1e3 * float(np.median(times))]
 
 
-def event(voxels: int, seed: int, batch: int) -> np.ndarray:
-    """About `voxels` unique voxels (N, 4) int32 on scattered, three-voxel-wide tracks."""
-    rng = np.random.default_rng(seed)
-    points: list[np.ndarray] = []
-    while len(points) == 0 or len(np.unique(np.concatenate(points), axis=0)) < voxels:
-        steps = rng.normal(size=3) + np.cumsum(0.05 * rng.normal(size=(400, 3)), axis=0)
-        steps *= 0.5 / np.linalg.norm(steps, axis=1, keepdims=True)
-        line = np.repeat(np.cumsum(steps, axis=0) + rng.uniform(200, 600, 3), 3, axis=0)
-        points.append(np.floor(line + 0.5 * rng.normal(size=line.shape)).astype(np.int32))
-    rows = np.unique(np.concatenate(points), axis=0)[:voxels]
-    return np.insert(rows, 0, batch, axis=1).astype(np.int32)
+def sample(pipeline: Pipeline, voxels: int) -> np.ndarray:
+    """The first `voxels` rows (N, 4) int32 [batch, x, y, z] of the sample's events, sorted."""
+    events: list[np.ndarray] = []
+    for bundle in pipeline.products(ROOT / "data_samples" / "lartpc.h5", [Voxels]):
+        for index in bundle[Voxels].index:
+            order = np.lexsort(index.T[::-1])
+            events.append(np.insert(index[order], 0, len(events), axis=1).astype(np.int32))
+    rows = np.concatenate(events)
+    if len(rows) < voxels:
+        sys.exit(f"no figures: the sample has {len(rows)} voxels, {voxels} are needed")
+    return np.ascontiguousarray(rows[:voxels])
 
 
-def gemm_rate(seconds: float) -> float:
-    """Operations per millisecond of the faster of torch's and numpy's float32 product."""
+def matrix_product(seconds: float) -> Results:
     size = 1536
     a, b = torch.randn(size, size), torch.randn(size, size)
-    x, y = a.numpy(), b.numpy()
-    products = {
+    x, y, out = a.numpy(), b.numpy(), np.empty((size, size), np.float32)
+    times = {
         "torch": measure(lambda: torch.mm(a, b), seconds),
-        "numpy": measure(lambda: x @ y, seconds),
+        "numpy": measure(lambda: np.dot(x, y, out=out), seconds),
     }
-    for name, timing in products.items():
-        print(f"{name} matrix product: {2e-6 * size**3 / timing.least:.0f} GFLOP/s")
-    return 2.0 * size**3 / min(t.least for t in products.values())
+    return {
+        f"{k} matrix product, GFLOP/s": [2e-6 * size**3 / t for t in v] for k, v in times.items()
+    }
 
 
-def layers(pyramid: Pyramid, rate: float, seconds: float) -> None:
-    """Print 3^3 layers of 16 (level + 1) channels, forward alone and with backward."""
-    for level, same in enumerate(pyramid.same):
-        channels = 16 * (level + 1)
-        x = torch.randn(same.inputs, channels, requires_grad=True)
-        weight = torch.randn(27, channels, channels, requires_grad=True)
-        gradient = torch.randn(same.outputs, channels)
-        floor = 2.0 * same.pair_count * channels**2 / rate
-        name = f"{same.outputs} voxels, {channels} channels"
-        with torch.no_grad():
-            forward = measure(lambda x=x, w=weight, m=same: conv(x, w, m), seconds)
-        both = measure(lambda x=x, w=weight, m=same, g=gradient: conv(x, w, m).backward(g), seconds)
-        print(forward.line(f"{name}, forward", floor))
-        print(both.line(f"{name}, and backward", 3 * floor))
+def layer(name: str, same: KernelMap, channels: int, seconds: float) -> Results:
+    """One 3^3 layer: forward, with both gradients, and forward in spconv."""
+    x = torch.randn(same.inputs, channels, requires_grad=True)
+    weight = torch.randn(27, channels, channels, requires_grad=True)
+    gradient = torch.randn(same.outputs, channels)
+    name = f"{name}, {channels} channels"
+    with torch.inference_mode():
+        times = {f"{name}, forward": measure(lambda: conv(x, weight, same), seconds)}
+        if BACKENDS["spconv"].installed:
+            theirs = conv(x, weight, same, "spconv")
+            key = f"{name}, spconv{differs(conv(x, weight, same), theirs)}"
+            times[key] = measure(lambda: conv(x, weight, same, "spconv"), seconds)
+
+    def both() -> None:
+        torch.autograd.grad(conv(x, weight, same), (x, weight), gradient)
+
+    return times | {f"{name}, and backward": measure(both, seconds)}
 
 
-def operations(net: UNet, pyramid: Pyramid) -> float:
-    """Multiplications and additions of one forward pass, convolutions only."""
-    total = 0.0
+def differs(ours: torch.Tensor, theirs: torch.Tensor) -> str:
+    """Nothing, or by how much."""
+    error = float((ours - theirs).abs().max() / ours.abs().max())
+    return "" if error <= AGREE else f", differs by {error:.1e}"
 
-    def add(weight: torch.Tensor, pairs: int) -> None:
-        nonlocal total
-        total += 2.0 * pairs * weight.shape[1] * weight.shape[2]
 
-    add(net.stem.weight, pyramid.same[0].pair_count)
+def convolutions(net: UNet, pyramid: Pyramid) -> Iterator[tuple[torch.Tensor, KernelMap]]:
+    """Weight and map of every convolution of a forward pass."""
+    yield net.stem.weight, pyramid.same[0]
     for stacks in (net.encoder, net.decoder):
         for stack, same in zip(stacks, pyramid.same, strict=False):
             for block in stack.blocks:
-                add(block.conv1.weight, same.pair_count)
-                add(block.conv2.weight, same.pair_count)
+                yield block.conv1.weight, same
+                yield block.conv2.weight, same
                 if block.shortcut is not None:
-                    add(block.shortcut.weight[None], same.outputs)
-    for steps in (net.down, net.up):
-        for step, down in zip(steps, pyramid.down, strict=True):
-            add(step.conv.weight, down.pair_count)
-    return total
+                    yield block.shortcut.weight.T[None], same.pointwise
+    for down, up, step in zip(net.down, net.up, pyramid.down, strict=True):
+        yield down.conv.weight, step
+        yield up.conv.weight, step.transposed
 
 
-def unet(voxels: SparseTensor, rate: float, seconds: float) -> None:
-    """Print kernel maps, inference and training of the U-Net of 16 filters and 6 levels."""
-    net = UNet(1)
-    maps = measure(lambda: build_pyramid(voxels.coordinates, 6), seconds)
-    pyramid = build_pyramid(voxels.coordinates, 6)
-    floor = operations(net, pyramid) / rate
+def operations(layers: Iterator[tuple[torch.Tensor, KernelMap]]) -> float:
+    return sum(2.0 * m.pair_count * w.shape[1] * w.shape[2] for w, m in layers)
+
+
+def all_maps(voxels: np.ndarray) -> Pyramid:
+    """The pyramid, and the pairs that a forward pass asks it for."""
+    pyramid = build_pyramid(voxels, LEVELS)
+    for kernel_map in (*pyramid.same, *pyramid.down, *(d.transposed for d in pyramid.down)):
+        kernel_map.tiled(_tile_rows(kernel_map.outputs))
+    return pyramid
+
+
+def unet(name: str, voxels: np.ndarray, seconds: float) -> Results:
+    """Kernel maps, inference and training step of the U-Net."""
+    torch.manual_seed(0)
+    net, x = UNet(1, FILTERS, LEVELS), torch.rand(len(voxels), 1)
+    name = f"U-Net, {name}"
+    times = {f"{name}, kernel maps": measure(lambda: all_maps(voxels), seconds)}
+    pyramid = all_maps(voxels)
 
     def train() -> None:
         net.zero_grad()
-        net(voxels.features, pyramid)[-1].square().mean().backward()
+        net(x, pyramid)[-1].square().mean().backward()
 
-    both = measure(train, seconds)
+    times[f"{name}, and backward"] = measure(train, seconds)
+    net.zero_grad()
     net.eval()
-    with torch.no_grad():
-        forward = measure(lambda: net(voxels.features, pyramid), seconds)
-    print(f"{'kernel maps':36s} {maps.least:9.2f} {maps.median:9.2f}")
-    print(forward.line("U-Net inference", floor))
-    print(both.line("U-Net forward and backward", 3 * floor))
+    with torch.inference_mode():
+        times[f"{name}, forward"] = measure(lambda: net(x, pyramid), seconds)
+        if BACKENDS["minkowski"].installed:
+            ours = net(x, pyramid)[-1]
+            set_backend(net, "minkowski")
+            key = f"{name}, MinkowskiEngine{differs(ours, net(x, pyramid)[-1])}"
+            times[key] = measure(minkowski(net, pyramid), seconds)
+    return times | {f"{name}, operations": [operations(convolutions(net, pyramid))] * 2}
+
+
+def minkowski(net: UNet, pyramid: Pyramid) -> Callable[[], None]:
+    """All convolutions of a forward pass, on features and kernels that are as it wants them."""
+    from reco.sparse.minkowski import _plan
+
+    calls: list[Callable[[], torch.Tensor]] = []
+    for weight, kernel_map in convolutions(net, pyramid):
+        x, w = torch.randn(kernel_map.inputs, weight.shape[1]), weight.detach().contiguous()
+        if kernel_map.offsets == 1:
+            calls.append(lambda x=x, w=w: x @ w[0])
+        else:
+            plan = kernel_map.derived(_plan, None)
+            calls.append(lambda x=x, w=w, p=plan: p.function(x, w, *p.arguments))
+
+    def forward() -> None:
+        for call in calls:
+            call()
+
+    return forward
+
+
+def child(threads: int, seconds: float) -> Results:
+    """Everything that is measured on one number of threads."""
+    pipeline = Pipeline.load(ROOT / "pipelines" / "lartpc.yaml", [f"run.threads={threads}"])
+    torch.set_num_threads(threads)
+    numba.set_num_threads(threads)
+    results = matrix_product(seconds)
+    for size in SIZES:
+        voxels, name = sample(pipeline, size), f"{size} voxels"
+        same = build_pyramid(voxels, 1).same[0]
+        for channels in WIDTHS:
+            results |= layer(name, same, channels, seconds)
+            results[f"{name}, {channels} channels, operations"] = [
+                2.0 * same.pair_count * channels**2
+            ] * 2
+        results |= unet(name, voxels, seconds)
+    return results
+
+
+def run_child(threads: int, seconds: float) -> Results:
+    count = str(threads)
+    names = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    environment = os.environ | dict.fromkeys(names, count)
+    words = [sys.executable, __file__, "--child", count, "--seconds", str(seconds)]
+    done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def start_up() -> tuple[float, float]:
+    """Seconds of a process that imports and convolves, with no compiled kernels, and again."""
+    seconds = []
+    with tempfile.TemporaryDirectory() as cache:
+        for _ in range(2):
+            began = time.perf_counter()
+            environment = os.environ | {"NUMBA_CACHE_DIR": cache}
+            subprocess.run([sys.executable, "-c", START_UP], env=environment, cwd=ROOT, check=True)
+            seconds.append(time.perf_counter() - began)
+    return seconds[0], seconds[1]
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "unknown")
+
+
+def quotient(a: Times, b: Times) -> str:
+    return f"{a[0] / b[0]:7.2f} {a[1] / b[1]:7.2f}"
+
+
+def table(results: Results, threads: int) -> Iterator[str]:
+    """Every time on one number of threads, over its floor."""
+    rates = [v[0] for k, v in results.items() if k.endswith("GFLOP/s")]
+    yield f"\n{f'{threads} thread(s)':44s} {'min ms':>9s} {'median':>9s}  over the floor"
+    for name, times in results.items():
+        task, _, kind = name.rpartition(", ")
+        if kind == "operations":
+            continue
+        line = f"{name:44s} {times[0]:9.2f} {times[1]:9.2f} "
+        floor = results.get(f"{task}, operations", [0.0])[0] / max(rates) / 1e6
+        if kind in ("forward", "and backward"):
+            passes = 1 if kind == "forward" else 3
+            line += quotient(times, [passes * floor] * 2)
+        yield line
+
+
+def scaling(one: Results, many: Results, threads: int) -> Iterator[str]:
+    yield f"\n{f'speed-up from 1 to {threads} threads':62s} {'':3s}min  median"
+    for name in one:
+        if name.startswith("U-Net") and name.endswith(("forward", "backward", "maps")):
+            yield f"{name:62s} {quotient(one[name], many[name])}"
+
+
+def shares(runs: dict[int, Results]) -> Iterator[str]:
+    yield "\nkernel maps over forward"
+    for threads, results in runs.items():
+        for size in SIZES:
+            name = f"U-Net, {size} voxels"
+            ratio = quotient(results[f"{name}, kernel maps"], results[f"{name}, forward"])
+            yield f"{f'{name}, {threads} thread(s)':62s} {ratio}"
+
+
+def peers(runs: dict[int, Results]) -> Iterator[str]:
+    """How many times faster we are than the others, each at its best number of threads."""
+    yield "\nfaster than"
+    for name in next(iter(runs.values())):
+        task, _, engine = name.partition(", spconv" if "spconv" in name else ", MinkowskiEngine")
+        if "spconv" not in name and "MinkowskiEngine" not in name:
+            continue
+        ours = min(r[f"{task}, forward"] for r in runs.values())
+        theirs = min(r.get(name, [float("inf")] * 2) for r in runs.values())
+        yield f"{name:62s} {'no ratio' if engine else quotient(theirs, ours)}"
+    for engine in ("spconv", "minkowski"):
+        if not BACKENDS[engine].installed:
+            yield f"{engine}: not installed, not measured"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--voxels", type=int, default=3000, help="per event")
-    parser.add_argument("--batch", type=int, default=4, help="events")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="the most")
     parser.add_argument("--seconds", type=float, default=0.5, help="per measurement")
+    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    torch.manual_seed(0)
-    torch.set_num_threads(options.threads)
-    numba.set_num_threads(options.threads)
-    rows = np.concatenate([event(options.voxels, i, i) for i in range(options.batch)])
-    voxels = SparseTensor(torch.from_numpy(rows), torch.rand(len(rows), 1)).sorted()
-    rate = gemm_rate(options.seconds)
-    print(f"{'':36s} {'min ms':>9s} {'median':>9s} {'floor':>9s}   {'ratios':>13s}")
-    layers(build_pyramid(voxels.coordinates, 6), rate, options.seconds)
-    unet(voxels, rate, options.seconds)
+    if options.child:
+        print(json.dumps(child(options.child, options.seconds)))
+        return
+    counts = sorted({1, options.threads})
+    load = ", ".join(f"{x:.1f}" for x in os.getloadavg()) if hasattr(os, "getloadavg") else "?"
+    print(f"{processor()}, {os.cpu_count()} cores, load {load}")
+    first, later = start_up()
+    print(f"start-up: {first:.1f} s with nothing compiled, {later:.1f} s after")
+    runs = {threads: run_child(threads, options.seconds) for threads in counts}
+    for threads, results in runs.items():
+        print(*table(results, threads), sep="\n")
+    if len(counts) > 1:
+        print(*scaling(runs[1], runs[options.threads], options.threads), sep="\n")
+    print(*shares(runs), sep="\n")
+    print(*peers(runs), sep="\n")
 
 
 if __name__ == "__main__":

@@ -45,9 +45,10 @@ class ResidualBlock(nn.Module):
         self.conv2 = SubmanifoldConv3d(out_channels, out_channels)
 
     def forward(self, x: torch.Tensor, same: KernelMap) -> torch.Tensor:
-        y: torch.Tensor = self.conv1(self.norm1(x), same)
-        y = self.conv2(self.norm2(y), same)
-        return y + (x if self.shortcut is None else self.shortcut(x, same))
+        y = self.conv1(self.norm1(x), same, norm=self.norm2)
+        kept = x if self.shortcut is None else self.shortcut(x, same)
+        result: torch.Tensor = self.conv2(y, same, plus=kept)
+        return result
 
 
 class Stack(nn.Module):

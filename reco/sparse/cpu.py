@@ -5,18 +5,67 @@ in ascending order, whatever the tile, the number of threads and the other rows:
 give the same bits alone or in a batch. The weight gradient sums over pairs in a fixed order.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
-import numba
+import numpy as np
+import numpy.typing as npt
 import torch
-from numba import njit, prange
+from numba import get_num_threads, njit, prange
 from torch.nn import functional as F
 
 from reco.sparse.maps import KernelMap
-from reco.sparse.vector import BLOCKING, LANES, multiply_block, outer_block
+from reco.sparse.norm import BatchNormLeakyReLU
+from reco.sparse.vector import BLOCKING, LANES, multiply_block, next_task, outer_block
+
+Float32 = npt.NDArray[np.float32]
 
 TILE_ROWS = 512
-CHUNK_PAIRS = 128
+
+
+class After(NamedTuple):
+    """What follows a convolution: leaky_relu(out * scale + shift, slope) + plus; empty: nothing.
+
+    scale, shift: (C_out,) float32. plus: (outputs, C_out) float32.
+    """
+
+    scale: Float32
+    shift: Float32
+    slope: float
+    plus: Float32
+
+
+_NOTHING = After(
+    np.empty(0, np.float32), np.empty(0, np.float32), 0.0, np.empty((0, 0), np.float32)
+)
+
+
+def fusible(features: torch.Tensor, weight: torch.Tensor, norm: BatchNormLeakyReLU | None) -> bool:
+    """Whether `fused` may be called: for inference, in float32, on whole vectors of channels."""
+    if torch.is_grad_enabled() or (norm is not None and norm.training):
+        return False
+    cpu = features.device.type == "cpu" and features.dtype == torch.float32
+    return cpu and weight.shape[-1] % LANES == 0
+
+
+def fused(
+    features: torch.Tensor,
+    weight: torch.Tensor,
+    kernel_map: KernelMap,
+    norm: BatchNormLeakyReLU | None,
+    plus: torch.Tensor | None,
+) -> torch.Tensor:
+    """As `reco.sparse.functional.conv_norm`, unchecked.
+
+    The bits are those of the three in a row: they are done to a tile while it is in cache.
+    """
+    after = _NOTHING
+    if norm is not None:
+        scale, shift = norm.affine()
+        after = after._replace(scale=scale.numpy(), shift=shift.numpy(), slope=norm.slope)
+    if plus is not None:
+        after = after._replace(plus=plus.detach().contiguous().numpy())
+    x, weight = features.detach().contiguous(), weight.detach().contiguous()
+    return _run(x, weight, kernel_map, after, reverse=False)
 
 
 class CpuConv(torch.autograd.Function):
@@ -50,16 +99,25 @@ def _forward(
 ) -> torch.Tensor:
     channels = weight.shape[2]
     weight = _pad_columns(weight.detach()).contiguous()
+    return _drop_columns(_run(x, weight, kernel_map, _NOTHING, reverse), channels)
+
+
+def _run(
+    x: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap, after: After, reverse: bool
+) -> torch.Tensor:
     out = torch.empty(kernel_map.outputs, weight.shape[2])
     rows = _tile_rows(kernel_map.outputs)
-    _convolve(x.numpy(), weight.numpy(), *kernel_map.tiled(rows), out.numpy(), rows, reverse)
-    return _drop_columns(out, channels)
+    pairs = kernel_map.tiled(rows)
+    arrays = (x.numpy(), weight.numpy(), *pairs, out.numpy(), *after)
+    _convolve(*arrays, rows, reverse, _threads())
+    return out
 
 
 def _feature_gradient(
     gradient: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap
 ) -> torch.Tensor:
-    turned = weight.detach().transpose(1, 2)
+    turned = torch.empty(weight.shape[0], weight.shape[2], weight.shape[1])
+    _turn(weight.detach().contiguous().numpy(), turned.numpy())
     if kernel_map.symmetric:
         return _forward(gradient, turned, kernel_map, reverse=True)
     return _forward(gradient, turned, kernel_map.transposed)
@@ -71,8 +129,13 @@ def _weight_gradient(
     channels = gradient.shape[1]
     gradient = _pad_columns(gradient).contiguous()
     out = torch.zeros(kernel_map.offsets, x.shape[1], gradient.shape[1])
-    _add_outer_products(x.numpy(), gradient.numpy(), *kernel_map.by_offset, out.numpy())
+    arrays = (x.numpy(), gradient.numpy(), *kernel_map.tiled(TILE_ROWS), out.numpy())
+    _add_outer_products(*arrays, _threads())
     return _drop_columns(out, channels)
+
+
+def _threads() -> int:
+    return int(get_num_threads())
 
 
 def _pad_columns(x: torch.Tensor) -> torch.Tensor:
@@ -85,8 +148,9 @@ def _drop_columns(x: torch.Tensor, channels: int) -> torch.Tensor:
 
 
 def _tile_rows(rows: int) -> int:
-    """Tiles of the size that stays in L2; smaller where a deep level has few voxels."""
-    return max(32, min(TILE_ROWS, -(-rows // numba.get_num_threads())))
+    """Tiles of the size that stays in L2; smaller where few voxels are left to many threads."""
+    threads = _threads()
+    return TILE_ROWS if threads == 1 else max(128, min(TILE_ROWS, -(-rows // (4 * threads))))
 
 
 _multiply1, _multiply2, _multiply3 = (
@@ -98,61 +162,121 @@ _ROWS1, _ROWS2, _ROWS3 = BLOCKING.multiply
 _OUTER_ROWS = BLOCKING.outer
 
 
-@njit(inline="always")
-def _vectors(columns):  # type: ignore[no-untyped-def]
-    """Vectors in the next block of columns: 3 at a time, but 4 as 2 + 2."""
-    left = columns // LANES
-    if left == 3 or left > 4:
-        return 3
-    return 2 if left > 1 else 1
+@njit(cache=True)
+def _column_block(columns, block, blocks):  # type: ignore[no-untyped-def]
+    """First column and number of vectors of a block; they differ by one vector at most."""
+    first = columns // LANES * block // blocks
+    return first * LANES, columns // LANES * (block + 1) // blocks - first
 
 
 @njit(cache=True, parallel=True)
-def _convolve(x, weight, sources, targets, starts, out, rows, reverse):  # type: ignore[no-untyped-def]
-    offsets, _, columns = weight.shape
-    n = len(out)
-    for tile in prange((n + rows - 1) // rows):
-        out[tile * rows : min(n, (tile + 1) * rows)] = 0
-        for k in range(offsets):
-            first = starts[tile * offsets + k]
-            stop = starts[tile * offsets + k + 1]
-            w = offsets - 1 - k if reverse else k
-            column = 0
-            while column < columns:
-                vectors = _vectors(columns - column)
-                if vectors == 3:
-                    for p in range(first, stop, _ROWS3):
-                        valid = min(_ROWS3, stop - p)
-                        _multiply3(x, sources, targets, p, valid, weight, w, column, out)
-                elif vectors == 2:
-                    for p in range(first, stop, _ROWS2):
-                        valid = min(_ROWS2, stop - p)
-                        _multiply2(x, sources, targets, p, valid, weight, w, column, out)
-                else:
-                    for p in range(first, stop, _ROWS1):
-                        valid = min(_ROWS1, stop - p)
-                        _multiply1(x, sources, targets, p, valid, weight, w, column, out)
-                column += vectors * LANES
+def _convolve(  # type: ignore[no-untyped-def]
+    x, weight, sources, targets, starts, out, scale, shift, slope, plus, rows, reverse, threads
+):
+    """Threads take tasks, a tile of rows and a block of columns each, until none is left."""
+    columns = weight.shape[2]
+    blocks = (columns // LANES + 2) // 3
+    tasks = (len(out) + rows - 1) // rows * blocks
+    counter = np.zeros(1, np.int64)
+    for _ in prange(threads):
+        task = next_task(counter)
+        while task < tasks:
+            column, vectors = _column_block(columns, task % blocks, blocks)
+            tile = task // blocks
+            _convolve_tile(
+                x, weight, sources, targets, starts, out, rows, reverse, tile, column, vectors
+            )
+            first, stop, end = tile * rows, (tile + 1) * rows, column + vectors * LANES
+            _finish(out, first, stop, column, end, scale, shift, slope, plus)
+            task = next_task(counter)
+
+
+@njit(cache=True)
+def _finish(out, first, stop, begin, end, scale, shift, slope, plus):  # type: ignore[no-untyped-def]
+    leak = np.float32(slope)
+    stop = min(stop, len(out))
+    if len(scale):
+        for i in range(first, stop):
+            for c in range(begin, end):
+                z = out[i, c] * scale[c] + shift[c]
+                out[i, c] = z if z > 0 else leak * z
+    if len(plus):
+        for i in range(first, stop):
+            for c in range(begin, end):
+                out[i, c] += plus[i, c]
+
+
+@njit(cache=True)
+def _convolve_tile(x, weight, sources, targets, starts, out, rows, reverse, tile, column, vectors):  # type: ignore[no-untyped-def]
+    offsets = len(weight)
+    for i in range(tile * rows, min(len(out), (tile + 1) * rows)):
+        out[i, column : column + vectors * LANES] = 0
+    for k in range(offsets):
+        first = starts[tile * offsets + k]
+        stop = starts[tile * offsets + k + 1]
+        w = offsets - 1 - k if reverse else k
+        if vectors == 3:
+            for p in range(first, stop, _ROWS3):
+                valid = min(_ROWS3, stop - p)
+                _multiply3(x, sources, targets, p, valid, weight, w, column, out)
+        elif vectors == 2:
+            for p in range(first, stop, _ROWS2):
+                valid = min(_ROWS2, stop - p)
+                _multiply2(x, sources, targets, p, valid, weight, w, column, out)
+        else:
+            for p in range(first, stop, _ROWS1):
+                valid = min(_ROWS1, stop - p)
+                _multiply1(x, sources, targets, p, valid, weight, w, column, out)
 
 
 @njit(cache=True, parallel=True)
-def _add_outer_products(x, gradient, sources, targets, starts, out):  # type: ignore[no-untyped-def]
-    offsets, channels, columns = out.shape
-    blocked = channels - channels % _OUTER_ROWS
-    for k in prange(min(offsets, len(starts) - 1)):
-        for first in range(starts[k], starts[k + 1], CHUNK_PAIRS):
-            stop = min(first + CHUNK_PAIRS, starts[k + 1])
-            column = 0
-            while column < columns:
-                vectors = _vectors(columns - column)
-                for row in range(0, blocked, _OUTER_ROWS):
-                    if vectors == 3:
-                        _outer3(x, gradient, sources, targets, first, stop, k, row, column, out)
-                    elif vectors == 2:
-                        _outer2(x, gradient, sources, targets, first, stop, k, row, column, out)
-                    else:
-                        _outer1(x, gradient, sources, targets, first, stop, k, row, column, out)
-                column += vectors * LANES
-            for row in range(blocked, channels):
-                for c in range(0, columns, LANES):
-                    _outer_row(x, gradient, sources, targets, first, stop, k, row, c, out)
+def _turn(weight, out):  # type: ignore[no-untyped-def]
+    """Transpose the matrix of each offset, so many rows at a time as a cache line holds."""
+    offsets, rows, columns = weight.shape
+    for k in prange(offsets):
+        for first in range(0, rows, 16):
+            for c in range(columns):
+                for r in range(first, min(rows, first + 16)):
+                    out[k, c, r] = weight[k, r, c]
+
+
+@njit(cache=True, parallel=True)
+def _add_outer_products(x, gradient, sources, targets, starts, out, threads):  # type: ignore[no-untyped-def]
+    """Threads take tasks: some rows of out each, of a few offsets where rows alone are too few."""
+    offsets, channels, _ = out.shape
+    blocks = (channels + _OUTER_ROWS - 1) // _OUTER_ROWS
+    rows = (blocks + threads - 1) // threads * _OUTER_ROWS
+    parts = (channels + rows - 1) // rows
+    group = offsets if parts >= threads else (offsets + 2) // 3
+    tasks = (offsets + group - 1) // group * parts
+    counter = np.zeros(1, np.int64)
+    for _ in prange(threads):
+        task = next_task(counter)
+        while task < tasks:
+            row, k0 = task % parts * rows, task // parts * group
+            stop_row, stop_k = min(channels, row + rows), min(offsets, k0 + group)
+            for tile in range((len(starts) - 1) // offsets):
+                for k in range(k0, stop_k):
+                    first, stop = starts[tile * offsets + k], starts[tile * offsets + k + 1]
+                    if first < stop:
+                        _add_rows(x, gradient, sources, targets, first, stop, k, row, stop_row, out)
+            task = next_task(counter)
+
+
+@njit(cache=True)
+def _add_rows(x, gradient, sources, targets, first, stop, k, row, stop_row, out):  # type: ignore[no-untyped-def]
+    columns = out.shape[2]
+    blocks = (columns // LANES + 2) // 3
+    whole = stop_row - (stop_row - row) % _OUTER_ROWS
+    for block in range(blocks):
+        column, vectors = _column_block(columns, block, blocks)
+        for r in range(row, whole, _OUTER_ROWS):
+            if vectors == 3:
+                _outer3(x, gradient, sources, targets, first, stop, k, r, column, out)
+            elif vectors == 2:
+                _outer2(x, gradient, sources, targets, first, stop, k, r, column, out)
+            else:
+                _outer1(x, gradient, sources, targets, first, stop, k, r, column, out)
+    for r in range(whole, stop_row):
+        for c in range(0, columns, LANES):
+            _outer_row(x, gradient, sources, targets, first, stop, k, r, c, out)

@@ -4,7 +4,9 @@ import torch
 
 from reco.errors import InputError
 from reco.sparse.backends import choose
+from reco.sparse.cpu import fused, fusible
 from reco.sparse.maps import KernelMap
+from reco.sparse.norm import BatchNormLeakyReLU
 
 
 def conv(
@@ -22,6 +24,30 @@ def conv(
     """
     _check(features, weight, kernel_map)
     return choose(backend, features)(features, weight, kernel_map)
+
+
+def conv_norm(
+    features: torch.Tensor,
+    weight: torch.Tensor,
+    kernel_map: KernelMap,
+    backend: str = "auto",
+    norm: BatchNormLeakyReLU | None = None,
+    plus: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """norm(conv(features, weight, kernel_map, backend)) + plus, each where it is given.
+
+    plus: (outputs, C_out). One pass over memory on the CPU, where nothing needs a gradient.
+    Raises InputError as `conv`, and for a `plus` of another shape.
+    """
+    shape = (kernel_map.outputs, weight.shape[-1])
+    if plus is not None and plus.shape != shape:
+        raise InputError(f"plus: shape {tuple(plus.shape)}, expected {shape}: that of the result")
+    if not (backend in ("auto", "cpu") and fusible(features, weight, norm)):
+        out = conv(features, weight, kernel_map, backend)
+        out = out if norm is None else norm(out)
+        return out if plus is None else out + plus
+    _check(features, weight, kernel_map)
+    return fused(features, weight, kernel_map, norm, plus)
 
 
 def _check(features: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap) -> None:

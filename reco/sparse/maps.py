@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from numba import njit
+from numba import njit, prange
 
 from reco.errors import InputError
 from reco.sparse.tensor import Keys, check_coordinates, lexicographic_order, pack
@@ -242,7 +242,7 @@ def _group(voxels, parents, order):  # type: ignore[no-untyped-def]
     return coarse, table
 
 
-@njit(cache=True)
+@njit(cache=True, parallel=True)
 def _merge_neighbours(voxels, keys, step_x, step_y, radius):  # type: ignore[no-untyped-def]
     """Two-pointer merges along z: each column of half the kernel is found in one sweep."""
     n = len(keys)
@@ -252,7 +252,7 @@ def _merge_neighbours(voxels, keys, step_x, step_y, radius):  # type: ignore[no-
     for i in range(n):
         table[size**3 // 2, i] = i
     centre = size * size // 2
-    for column in range(centre + (radius > 0)):
+    for column in prange(centre + (radius > 0)):
         shift = (column // size - radius) * step_x + (column % size - radius) * step_y - radius
         offset = size * column
         width = 2 * radius if column < centre else radius - 1
@@ -270,26 +270,28 @@ def _merge_neighbours(voxels, keys, step_x, step_y, radius):  # type: ignore[no-
     return table
 
 
-@njit(cache=True)
+@njit(cache=True, parallel=True)
 def _collect_pairs(table, rows):  # type: ignore[no-untyped-def]
     offsets, n = table.shape
     tiles = (n + rows - 1) // rows
-    count = 0
-    for k in range(offsets):
-        for i in range(n):
-            count += table[k, i] >= 0
-    sources = np.empty(count, np.int32)
-    targets = np.empty(count, np.int32)
     starts = np.zeros(tiles * offsets + 1, np.int64)
-    p = 0
-    for tile in range(tiles):
+    for tile in prange(tiles):
+        for k in range(offsets):
+            count = 0
+            for i in range(tile * rows, min(n, (tile + 1) * rows)):
+                count += table[k, i] >= 0
+            starts[tile * offsets + k + 1] = count
+    starts = np.cumsum(starts)
+    sources = np.empty(starts[-1], np.int32)
+    targets = np.empty(starts[-1], np.int32)
+    for tile in prange(tiles):
+        p = starts[tile * offsets]
         for k in range(offsets):
             for i in range(tile * rows, min(n, (tile + 1) * rows)):
                 if table[k, i] >= 0:
                     sources[p] = table[k, i]
                     targets[p] = i
                     p += 1
-            starts[tile * offsets + k + 1] = p
     return sources, targets, starts
 
 

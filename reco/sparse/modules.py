@@ -4,8 +4,9 @@ import torch
 from torch import nn
 
 from reco.sparse.backends import engine
-from reco.sparse.functional import conv
+from reco.sparse.functional import conv, conv_norm
 from reco.sparse.maps import KernelMap
+from reco.sparse.norm import BatchNormLeakyReLU
 
 
 class _SparseConv(nn.Module):
@@ -29,9 +30,18 @@ class SubmanifoldConv3d(_SparseConv):
     def __init__(self, in_channels: int, out_channels: int, size: int = 3) -> None:
         super().__init__(in_channels, out_channels, offsets=size**3, typical=size**2)
 
-    def forward(self, features: torch.Tensor, same: KernelMap) -> torch.Tensor:
-        """(N, C_in) to (N, C_out); `same` from `submanifold_map` or `Pyramid.same`."""
-        return conv(features, self.weight, same, self.backend)
+    def forward(
+        self,
+        features: torch.Tensor,
+        same: KernelMap,
+        norm: BatchNormLeakyReLU | None = None,
+        plus: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """(N, C_in) to (N, C_out); `same` from `submanifold_map` or `Pyramid.same`.
+
+        norm, plus: what follows the convolution, see `conv_norm`.
+        """
+        return conv_norm(features, self.weight, same, self.backend, norm, plus)
 
 
 class SparseConv3d(_SparseConv):

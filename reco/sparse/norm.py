@@ -38,14 +38,18 @@ class BatchNormLeakyReLU(nn.Module):
         """(N, C) to (N, C); N may be 0 or 1."""
         if self.training:
             return self._train(x)
-        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
-        shift = self.bias - self.running_mean * scale
+        scale, shift = self.affine()
         if torch.is_grad_enabled() or not _is_fast(x):
             return F.leaky_relu(x * scale + shift, self.slope)
         x = x.detach().contiguous()
         out = torch.empty_like(x)
         _scale_shift_leaky(x.numpy(), scale.numpy(), shift.numpy(), self.slope, out.numpy())
         return out
+
+    def affine(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """scale, shift (C,) of evaluation: leaky_relu(x * scale + shift)."""
+        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
+        return scale, self.bias - self.running_mean * scale
 
     def _train(self, x: torch.Tensor) -> torch.Tensor:
         if len(x) == 0:

@@ -35,8 +35,10 @@ def _blocking() -> Blocking:
 
 BLOCKING = _blocking()
 LANES = BLOCKING.lanes
+AHEAD = 8
+"""Pairs between asking for a row and reading it, in the weight gradient."""
 
-_INT64 = ir.IntType(64)
+_BYTE, _INT32, _INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 
 
@@ -61,6 +63,17 @@ class _Array:
     def load(self, *index: Any) -> Any:
         """The int32 element at `index`, as int64."""
         return self.builder.sext(self.builder.load(self.at(*index)), _INT64)
+
+    def prefetch(self, *index: Any) -> None:
+        """Ask for the two cache lines at `index`: rows lie scattered, and L3 is far."""
+        function = ir.FunctionType(ir.VoidType(), [_BYTE.as_pointer(), *[_INT32] * 3])
+        prefetch = cgutils.get_or_insert_function(
+            self.builder.module, function, "llvm.prefetch.p0i8"
+        )
+        start = self.builder.bitcast(self.at(*index), _BYTE.as_pointer())
+        for line in (0, 64):
+            address = self.builder.gep(start, [_INT64(line)])
+            self.builder.call(prefetch, [address, _INT32(0), _INT32(3), _INT32(1)])
 
 
 class _Block:
@@ -109,6 +122,10 @@ def _store(builder: Any, value: Any, pointer: Any) -> None:
     instruction.align = 4
 
 
+def _smaller(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+
 def _broadcast(builder: Any, scalar: Any) -> Any:
     undefined = ir.Constant(_VECTOR, ir.Undefined)
     index = ir.IntType(32)
@@ -141,6 +158,9 @@ def multiply_block(rows: int, vectors: int) -> Callable[..., None]:
         # Rows past the last repeat it, and are not written: a branch per row would cost more.
         repeated = [builder.select(ok, _INT64(r), last) for r, ok in enumerate(is_valid)]
         inputs = [x.at(sources.load(builder.add(first, r))) for r in repeated]
+        end = builder.sub(sources.shape[0], _INT64(1))
+        for r in range(rows, 2 * rows):
+            x.prefetch(sources.load(_smaller(builder, builder.add(first, _INT64(r)), end)))
         with cgutils.for_range(builder, x.shape[1]) as loop:
             scalars = [builder.gep(row, [loop.index]) for row in inputs]
             block.add_outer(scalars, weight.at(k, loop.index, column))
@@ -169,7 +189,11 @@ def outer_block(rows: int, vectors: int) -> Callable[..., None]:
             context, builder, signature, values
         )
         block = _Block(builder, rows, vectors)
+        last = builder.sub(stop, _INT64(1))
         with cgutils.for_range(builder, stop, start=first) as loop:
+            ahead = _smaller(builder, builder.add(loop.index, _INT64(AHEAD)), last)
+            x.prefetch(sources.load(ahead), row)
+            gradient.prefetch(targets.load(ahead), column)
             start = x.at(sources.load(loop.index), row)
             scalars = [builder.gep(start, [_INT64(r)]) for r in range(rows)]
             block.add_outer(scalars, gradient.at(targets.load(loop.index), column))
@@ -183,3 +207,14 @@ def outer_block(rows: int, vectors: int) -> Callable[..., None]:
         return types.void(x, gradient, sources, targets, n, n, n, n, n, out), generate
 
     return outer
+
+
+@intrinsic
+def next_task(_, counter):  # type: ignore[no-untyped-def]
+    """The value of counter[0], an int64, which grows by one: each value goes to one thread."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        (array,) = _unwrap(context, builder, signature, values)
+        return builder.atomic_rmw("add", array.data, _INT64(1), "monotonic")
+
+    return types.int64(counter), generate

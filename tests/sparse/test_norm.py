@@ -4,7 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from reco.sparse import BatchNormLeakyReLU
+from reco.errors import InputError
+from reco.sparse import BatchNormLeakyReLU, conv, submanifold_map
+from reco.sparse.functional import conv_norm
+
+from .conftest import walk
 
 
 def pair(channels: int) -> tuple[BatchNormLeakyReLU, nn.Sequential]:
@@ -75,3 +79,28 @@ def test_double_precision_agrees_with_single():
     x = torch.randn(50, 16)
     single = fused(x)
     torch.testing.assert_close(fused.double()(x.double()).float(), single, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 700])
+@pytest.mark.parametrize("channels", [16, 112, 5])
+@pytest.mark.parametrize("with_norm", [False, True])
+@pytest.mark.parametrize("with_plus", [False, True])
+def test_inference_in_one_pass_gives_the_same_bits(rows, channels, with_norm, with_plus):
+    fused, _ = pair(channels)
+    same = submanifold_map(walk(5, rows))
+    fused(torch.randn(50, channels) + 1)
+    fused.eval()
+    x, weight = torch.randn(same.inputs, 7), torch.randn(27, 7, channels)
+    plus = torch.randn(same.outputs, channels) if with_plus else None
+    with torch.no_grad():
+        got = conv_norm(x, weight, same, norm=fused if with_norm else None, plus=plus)
+        want = conv(x, weight, same)
+        want = fused(want) if with_norm else want
+    assert torch.equal(got, want if plus is None else want + plus)
+
+
+def test_refuses_a_residual_of_another_shape():
+    same = submanifold_map(walk(5, 20))
+    x, weight = torch.randn(same.inputs, 4), torch.randn(27, 4, 16)
+    with torch.no_grad(), pytest.raises(InputError, match=r"plus: shape \(1, 16\)"):
+        conv_norm(x, weight, same, plus=torch.zeros(1, 16))
