@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,21 +80,34 @@ def on_workers(
 
     begun: Counter[WorkItem] = Counter()
     running: dict[Any, WorkItem] = {}
+    bound: dict[Any, tuple[Any, set[str]]] = {}
     finished = as_completed(with_results=True, raise_errors=False)
+    numbers = count()
 
     def begin(item: WorkItem, not_on: str = "") -> None:
         begun[item] += 1
-        others = [w for w in client.nthreads() if w != not_on] if not_on else None
+        others = {w for w in client.nthreads() if w != not_on} if not_on else set()
         future = client.submit(
             run,
             job,
             item,
-            key=("shards", item.path, item.identity, item.start, begun[item]),
-            workers=others or None,
+            key=("shards", item.path, item.identity, item.start, next(numbers)),
+            workers=sorted(others) or None,
             allow_other_workers=bool(others),
         )
         running[future.key] = item
+        if others:
+            bound[future.key] = future, others
         finished.add(future)
+
+    def unbind() -> None:
+        """Dask leaves a task for good whose workers have all died, even if others are allowed."""
+        alive = set(client.nthreads()) if bound else set()
+        for key in [key for key, (_, others) in bound.items() if not others & alive]:
+            bound.pop(key)[0].cancel()
+            item = running.pop(key)
+            begun[item] -= 1
+            begin(item)
 
     waiting = iter(items)
     while True:
@@ -103,15 +116,19 @@ def on_workers(
         if not running:
             return
         done = []
-        for future, result in finished.next_batch(block=False):
+        for future, found in finished.next_batch(block=False):
+            if future.key not in running:
+                continue
             item = running.pop(future.key)
-            result = _result(item, result)
+            bound.pop(future.key, None)
+            result = _result(item, found)
             if isinstance(result, Failure) and result.worker and begun[item] < tries:
                 begin(item, not_on=result.worker)
             else:
                 done.append(_with_tries(result, begun.pop(item)))
         yield done
         if not done:
+            unbind()
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
@@ -142,6 +159,8 @@ def workers(site: Site, folder: Path, tries: int) -> Iterator["Client"]:
     settings = {
         "distributed.scheduler.allowed-failures": tries - 1,
         "distributed.scheduler.worker-saturation": 1.0,  # an item waits for no busy worker
+        "distributed.comm.timeouts.tcp": "10 minutes",  # a busy machine is no dead one
+        "distributed.comm.timeouts.connect": "2 minutes",
         "distributed.worker.memory.pause": False,  # a paused worker might never go on
     }
     with dask.config.set(settings), _cluster(site, folder) as cluster, Client(cluster) as client:

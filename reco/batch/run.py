@@ -1,5 +1,6 @@
 """From inputs to shards: what is left to do, and doing it."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +13,8 @@ from reco.batch.worker import Job
 from reco.config import PipelineConfig
 from reco.errors import RecoError
 
+SECONDS_UNRECORDED = 1.0
+"""A killed run loses the record of so much: each write waits for the disk."""
 Engine = Callable[[Job, Sequence[WorkItem]], Iterable[list[Result]]]
 """Runs items; gives results as they come, and now and then an empty list."""
 Report = Callable[[int, int, Sequence[Failure]], None]
@@ -67,11 +70,17 @@ def carry_out(request: Request, engine: Engine, report: Report) -> Ledger:
         done = events - sum(item.stop - item.start for item in todo.items)
         report(done, events, ())
         job = Job.of(anywhere(request.config), request.folder, request.limit)
-        for results in engine(job, todo.items):
-            if results:
-                manifest.add(results)
-            done += sum(r.item.stop - r.item.start for r in results)
-            report(done, events, [r for r in results if isinstance(r, Failure)])
+        waiting, since = list[Result](), time.monotonic()
+        try:
+            for results in engine(job, todo.items):
+                waiting += results
+                if waiting and (not results or time.monotonic() - since > SECONDS_UNRECORDED):
+                    manifest.add(waiting)
+                    waiting, since = [], time.monotonic()
+                done += sum(r.item.stop - r.item.start for r in results)
+                report(done, events, [r for r in results if isinstance(r, Failure)])
+        finally:
+            manifest.add(waiting)
     return ledger(request.output)
 
 

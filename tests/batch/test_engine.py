@@ -56,6 +56,33 @@ def test_what_fails_is_tried_again_elsewhere_and_given_up_in_the_end(job, tmp_pa
     assert len(list(tmp_path.glob("11-*"))) >= 3
 
 
+def stays(job: Job, item: WorkItem) -> Shard | Failure:
+    """Fails once; the next try, wherever it is, waits until its worker is killed, once."""
+    tried = Path(job.folder, "tried")
+    if not tried.exists():
+        tried.touch()
+        return Failure(item, "no", distributed.get_worker().address)
+    Path(job.folder, f"pid-{os.getpid()}").touch()
+    if len(list(Path(job.folder).glob("pid-*"))) == 1:
+        time.sleep(600)
+    return Shard(item, "", "", 0, 0, 0, 0.0, "")
+
+
+def test_an_item_whose_other_workers_all_die_is_not_forgotten(job, tmp_path):
+    """Dask alone would wait for them."""
+    with workers(Local(kind="local", workers=2), tmp_path, tries=3) as client:
+        client.wait_for_workers(2)
+        found, killed = [], False
+        for batch in on_workers(client, stays, job, items(1), tries=3):
+            found += batch
+            pids = [int(path.name[4:]) for path in tmp_path.glob("pid-*")]
+            if pids and not killed:
+                killed = True
+                for pid in set(client.run(os.getpid).values()) | set(pids):
+                    os.kill(pid, signal.SIGKILL)
+    assert [type(result) for result in found] == [Shard]
+
+
 def test_a_scheduler_that_runs_already(job, tmp_path):
     with distributed.LocalCluster(
         n_workers=1,
