@@ -43,9 +43,9 @@ def _is_output(file: str) -> bool:
     if not Path(file).is_file() or not h5py.is_hdf5(file):
         return False
     try:
-        with open_hdf5(file) as handle:
+        with open_hdf5(file) as handle, guard(file, "attributes"):
             return is_product_file(handle) and "hits" not in handle
-    except (FormatError, OSError, RuntimeError, KeyError):
+    except FormatError:
         return False  # opening it as an input says what is wrong
 
 

@@ -113,7 +113,9 @@ class TruthVoxels(Product):
 
     index: Ragged = column("truth_voxels", "i j k", "i4", internal=True)
     position: Ragged = column("truth_voxels", "x y z", unit="cm")
-    energy: Ragged = column("truth_voxels", "energy", unit="MeV")
+    energy: Ragged = column(
+        "truth_voxels", "energy", unit="MeV", doc="NaN where the file does not tell"
+    )
     semantic: Ragged = column("truth_voxels", "semantic", "i1")
     fragment: Ragged = column("truth_voxels", "fragment", "i4")
     particle: Ragged = column("truth_voxels", "particle", "i4")
@@ -190,8 +192,12 @@ class Particles(Product):
 class Kinematics(Product):
     """What geometry and charge alone say of a particle, whatever it is."""
 
-    start: Ragged = column("particles", "start_x start_y start_z", unit="cm")
-    end: Ragged = column("particles", "end_x end_y end_z", unit="cm")
+    start: Ragged = column(
+        "particles", "start_x start_y start_z", unit="cm", doc="NaN where it has no voxel"
+    )
+    end: Ragged = column(
+        "particles", "end_x end_y end_z", unit="cm", doc="NaN where it has no voxel"
+    )
     direction: Ragged = column("particles", "direction_x direction_y direction_z")
     length: Ragged = column("particles", "length", unit="cm")
     start_dedx: Ragged = column("particles", "start_dedx", unit="MeV/cm")
@@ -200,7 +206,12 @@ class Kinematics(Product):
         "particles", "energy_mcs", unit="MeV", doc="muon hypothesis; NaN where too short"
     )
     energy_csda: Ragged = column(
-        "particles", "energy_csda", shape=(4,), unit="MeV", doc="as μ, π, p, K", internal=True
+        "particles",
+        "energy_csda",
+        shape=(4,),
+        unit="MeV",
+        doc="μ π p K; NaN: none",
+        internal=True,
     )
     contained: Ragged = column("particles", "contained", "?")
 
@@ -225,8 +236,12 @@ class Estimates(Product):
 
     energy: Ragged = column("particles", "energy", unit="MeV", doc="initial kinetic energy")
     energy_sigma: Ragged = column("particles", "energy_sigma", unit="MeV")
-    vertex: Ragged = column("interactions", "vertex_x vertex_y vertex_z", unit="cm")
-    vertex_cov: Ragged = column("interactions", "vertex_cov", shape=(3, 3), unit="cm2")
+    vertex: Ragged = column(
+        "interactions", "vertex_x vertex_y vertex_z", unit="cm", doc="NaN where nothing tells"
+    )
+    vertex_cov: Ragged = column(
+        "interactions", "vertex_cov", shape=(3, 3), unit="cm2", doc="NaN where nothing tells"
+    )
     interaction_energy: Ragged = column(
         "interactions", "energy", unit="MeV", doc="kinetic energy of its visible primaries"
     )

@@ -68,7 +68,10 @@ class EdepSimReader(EventReader):
             truth=tuple(k.__name__ for k in (TruthDeposits, TruthParticles, TruthInteractions)),
             branches=tuple((role, f"{self.tree.name}/{name}") for role, name in used.items()),
             extent=f"sensitive detectors: {', '.join(chosen)}" if chosen else "",
-            notes=() if chosen else (f"no segment in the first {PEEK} events",),
+            notes=(
+                *self.file.notes,
+                *(() if chosen else (f"no segment in the first {PEEK} events",)),
+            ),
         )
 
     def events(self, start: int, stop: int) -> list[tuple[Product, ...]]:

@@ -51,6 +51,7 @@ class FlatRootReader(EventReader):
             quantity=self.roles.quantity,
             truth=tuple(kind.__name__ for kind in (*labelled, *self.tables)),
             branches=tuple((role, f"{self.tree.name}/{n}") for role, n in self.roles.of.items()),
+            notes=self.file.notes,
         )
 
     def events(self, start: int, stop: int) -> list[tuple[Product, ...]]:

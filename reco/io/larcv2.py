@@ -88,7 +88,10 @@ class Larcv2Reader(EventReader):
             truth=tuple(kind.__name__ for kind in self._truth_kinds()),
             branches=tuple((role, name) for role, name in roles.items() if name is not None),
             extent=self._extent(),
-            notes=("energies are in GeV",) if self.units.particles == ENERGY["GeV"] else (),
+            notes=(
+                *self.file.notes,
+                *(("energies are in GeV",) if self.units.particles == ENERGY["GeV"] else ()),
+            ),
         )
 
     def _truth_kinds(self) -> tuple[type[Product], ...]:

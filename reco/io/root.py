@@ -19,7 +19,10 @@ TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
 
 
 class RootFile:
-    """An open ROOT file. Nothing is read but its keys until a tree is asked for."""
+    """An open ROOT file. Nothing is read but its keys until a tree is asked for.
+
+    notes: what is wrong with it as a whole.
+    """
 
     def __init__(self, path: str, remote: Any = None) -> None:
         self.path = path
@@ -29,6 +32,9 @@ class RootFile:
             kinds = self.file.classnames(recursive=True, cycle=False)
         self.trees = [name for name, kind in kinds.items() if kind in TREES]
         self.kinds: dict[str, str] = kinds
+        here = self.file.file.fEND if remote is not None else source.stat().st_size
+        lost = self.file.file.fEND - here
+        self.notes = (f"cut short: its last {lost} bytes are missing",) if lost > 0 else ()
 
     def tree(self, name: str) -> "Tree":
         if name not in self.trees:

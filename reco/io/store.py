@@ -9,6 +9,7 @@ renamed when it is complete, so a file with the final name is always whole.
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -51,6 +52,8 @@ class Writer:
         try:
             self._file = h5py.File(self._temporary, "w")
         except OSError as error:
+            with suppress(OSError):
+                self._temporary.unlink(missing_ok=True)  # a full disk still takes a name
             raise RecoError(
                 f"{self.path}: cannot write here ({_reason(error)}); choose another output with -o"
             ) from None

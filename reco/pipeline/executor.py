@@ -3,15 +3,17 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import numpy as np
+import torch
 
 from reco.data.bundle import Bundle
 from reco.data.classes import Status
-from reco.data.product import Product
+from reco.data.product import Product, column_of
 from reco.data.products import MESSAGE_LENGTH, Header, Outcome, Voxels
+from reco.data.ragged import Ragged
 from reco.errors import InputError, RecoError
 from reco.pipeline.join import join
 from reco.pipeline.planner import Step
@@ -61,13 +63,15 @@ class Executor:
     """A plan with its stages built.
 
     steps, stages: of equal length. batch_size: events that pass together. strict: raise the first
-    failure instead of noting it.
+    failure instead of noting it. spare: makes the same stages on the CPU, for events that the
+    memory of the device does not hold; None: there is no other device.
     """
 
     steps: Sequence[Step]
     stages: Mapping[str, Stage]
     batch_size: int
     strict: bool = False
+    spare: Callable[[], Mapping[str, Stage]] | None = None
     clock: Clock = field(default_factory=Clock)
 
     def run(self, source: Source, start: int, stop: int) -> Iterator[Bundle]:
@@ -111,9 +115,19 @@ class Executor:
         try:
             read = self._read(source, entry, entry + 1)
             header = read[Header]
-            return self.reconstruct(read)
+            return self._within_memory(read)
         except StageError as error:
             return Failure(header, str(error))
+
+    def _within_memory(self, event: Bundle) -> Bundle:
+        """One event on the device, or on the CPU where the device is too small."""
+        try:
+            return self.reconstruct(event)
+        except StageError as error:
+            if self.spare is None or not isinstance(error.cause, torch.OutOfMemoryError):
+                raise
+        torch.cuda.empty_cache()
+        return replace(self, stages=self.spare(), spare=None).reconstruct(event)
 
     def reconstruct(self, bundle: Bundle) -> Bundle:
         """Pass one batch through all stages; raises StageError."""
@@ -132,6 +146,12 @@ def _check_product(step: Step, product: Product, n_events: int) -> None:
         raise InputError(f"returned {type(product).__name__} and not {step.output.__name__}")
     if len(product) != n_events:
         raise InputError(f"returned {len(product)} events of {n_events}")
+    for f, data in product.items():
+        values = data.values if isinstance(data, Ragged) else data
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            spec = column_of(f)
+            if np.isinf(values).any() or "NaN" not in spec.doc:
+                raise InputError(f"made NaN or infinite numbers of {spec.table}.{spec.name}")
 
 
 def _outcome(bundle: Bundle) -> Outcome:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -86,7 +87,7 @@ class Pipeline:
                 raise ConfigError(f"{source}: {path}: a second stage named {stage.name!r}")
             self._classes[stage.name] = stage
             self._options[stage.name] = validate(stage.Options, content, source, path)
-        self._stages: dict[str, Stage] = {}
+        self._stages: dict[tuple[str, str], Stage] = {}
         _set_threads(configuration.threads(config.run))
 
     @classmethod
@@ -213,12 +214,18 @@ class Pipeline:
             ) from None
 
     def _build(self, steps: Plan, *, strict: bool = False) -> Executor:
-        context = Context(self.detector, self.device)
+        stages = self._built(steps, self.device)
+        cpu = torch.device("cpu")
+        spare = None if self.device == cpu else partial(self._built, steps, cpu)
+        return Executor(steps.steps, stages, self.config.run.batch_size, strict, spare)
+
+    def _built(self, steps: Plan, device: torch.device) -> dict[str, Stage]:
+        context = Context(self.detector, device)
         for step in steps.steps:
-            if step.name not in self._stages:
-                self._stages[step.name] = step.stage(self._options[step.name], context)
-        stages = {step.name: self._stages[step.name] for step in steps.steps}
-        return Executor(steps.steps, stages, self.config.run.batch_size, strict)
+            key = (step.name, str(device))
+            if key not in self._stages:
+                self._stages[key] = step.stage(self._options[step.name], context)
+        return {step.name: self._stages[step.name, str(device)] for step in steps.steps}
 
 
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Pipeline:

@@ -1,0 +1,1 @@
+"""What a run must survive; `python -m tests.faults --help` for the long campaigns."""

@@ -1,0 +1,12 @@
+"""Some hundred broken files of all formats; `make faults` tries thousands."""
+
+from tests.faults.campaign import mutations
+from tests.faults.judge import GOOD
+
+
+def test_broken_files_are_told_or_read() -> None:
+    verdicts = mutations(156, seed=11)
+    assert len(verdicts) == 156
+    # libhdf5 itself can die of a broken file: docs/reliability.md says how often, and what is done
+    bad = [v for v in verdicts if v.outcome not in (*GOOD, "crash")]
+    assert bad == []
