@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
 def test_a_notebook_runs(path, folder):
     notebook = nbformat.read(folder / path.name, 4)
     where = {"metadata": {"path": str(folder)}}
-    client.NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where).execute()
+    client.NotebookClient(notebook, timeout=1800, kernel_name="python3", resources=where).execute()
     pictures = [
         output
         for cell in notebook.cells
