@@ -329,12 +329,11 @@ def train(
     ] = 1,
 ) -> None:
     """Train a stage; goes on where an interrupted training stopped."""
-    from reco.cli.train import in_processes, train_files
+    from reco.cli.train import train_files
 
-    if processes > 1 and in_processes(processes):
-        return
     overrides = overrides + _settings(device=device, threads=threads)
-    train_files(pipeline, stage, files, held_out, folder, overrides, schedule, start_from)
+    inputs = (files, held_out, folder)
+    train_files(pipeline, stage, *inputs, overrides, schedule, start_from, processes)
 
 
 @app.command(

@@ -43,14 +43,18 @@ class Cache:
 
         Raises FormatError where the file has no truth, RecoError where no event can be used.
         """
-        stored = self.folder / f"{path.stem}-{self._key(path)}.h5"
-        if not stored.exists():
-            self._make(path, stored)
-        with StoredProducts(stored) as products:
+        with StoredProducts(self.make(path)) as products:
             whole = Bundle(tuple(products.read(0, len(products), self.needs)))
         return (whole.at(event) for event in range(len(whole)))
 
-    def _make(self, path: Path, stored: Path) -> None:
+    def make(self, path: Path) -> Path:
+        """The file of the products, made unless it is there. Raises as `events` does."""
+        stored = self.folder / f"{path.stem}-{self._key(path)}.h5"
+        if not stored.exists():
+            self._write(path, stored)
+        return stored
+
+    def _write(self, path: Path, stored: Path) -> None:
         self._check_truth(path)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

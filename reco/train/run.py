@@ -88,6 +88,14 @@ def train_stage(
     return path
 
 
+def prepare(pipeline: Pipeline, name: str, files: Sequence[Path], folder: Path) -> None:
+    """Make what the stages above make of the files, so that processes which share a training find
+    it. Raises as `train_stage` does."""
+    cache = Cache(pipeline, name, _recipe(name).needs, folder / "cache")
+    for path in files:
+        cache.make(path)
+
+
 def _lineage(start_from: str | None, name: str) -> dict[str, object] | None:
     if start_from is None:
         return None
