@@ -39,6 +39,7 @@ def items(n: int) -> list[WorkItem]:
     return [WorkItem("a", "", i, i + 1) for i in range(n)]
 
 
+@pytest.mark.slow
 def test_what_fails_is_tried_again_elsewhere_and_given_up_in_the_end(job, tmp_path):
     site = Local(kind="local", workers=2)
     with workers(site, tmp_path, tries=3) as client:
@@ -68,6 +69,7 @@ def stays(job: Job, item: WorkItem) -> Shard | Failure:
     return Shard(item, "", "", 0, 0, 0, 0.0, "")
 
 
+@pytest.mark.slow
 def test_an_item_whose_other_workers_all_die_is_not_forgotten(job, tmp_path):
     """Dask alone would wait for them."""
     with workers(Local(kind="local", workers=2), tmp_path, tries=3) as client:
