@@ -147,7 +147,8 @@ def pair_loss(logits: Tensor, batch: Batch) -> Tensor:
 
 
 def flag_loss(logits: Tensor, batch: Batch) -> Tensor:
-    weight = (batch.flag >= 0) * batch.focus
+    """Cross-entropy; both answers weigh the same, so that the score is a probability."""
+    weight = (batch.flag >= 0) * (1 + torch.log(batch.n_voxels))
     target = batch.flag.clamp_min(0).float()
     loss = F.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum")
     return loss / weight.sum().clamp_min(1)
