@@ -12,8 +12,11 @@ from reco.data.classes import Status
 from reco.data.products import Outcome
 from reco.data.ragged import Ragged
 from reco.errors import RecoError
+from reco.event import Event
+from reco.io.inspect import inspect_lines
+from reco.io.recognise import open_input
 from reco.io.tables import StoredTables
-from reco.pipeline import Event, Pipeline
+from reco.pipeline import Pipeline
 from tests.faults.corpus import STORED, Sample
 
 READ = 3
@@ -59,7 +62,8 @@ class Judge:
     def _read(self, path: Path) -> tuple[list[str], Known]:
         if self.sample.name == STORED:
             return [], self._output(path)
-        inspect_file(str(path), None, ())
+        with open_input(path, self.sample.branches) as reader:
+            inspect_lines(reader.describe())
         events = list(self.pipeline.run(path, stop=READ))
         failed = [event for event in events if event.status is Status.FAILED]
         good = [event for event in events if event.status is not Status.FAILED]
