@@ -1,5 +1,5 @@
 # A name for each chore. All of them run in the active virtual environment.
-.PHONY: robustness install test slow lint format types ci docs pictures bench results sample
+.PHONY: faults robustness install test slow lint format types ci docs pictures bench results sample
 
 install:            ## the package with everything that tests need
 	pip install -e ".[test]"
@@ -31,3 +31,5 @@ results:            ## the figures of docs/results.md, on 500 fresh events
 	reco evaluate work/results.h5 --report work/report
 robustness:         ## how the figures change when the simulation does; N events each
 	python benchmarks/robustness.py --events $(or $(N),200)
+faults:             ## the long campaigns of tests/faults, see docs/reliability.md; hours on two cores
+	python -m tests.faults --mutations 10000 --documents 10000 --kills 100 --events 20000

@@ -12,6 +12,8 @@ import numpy as np
 from reco.pipeline import Pipeline
 
 KILLED = -signal.SIGKILL
+LONGEST = 300
+"""Seconds after which a child is ended: a fork of a process with threads may wait for ever."""
 
 
 def in_child(action: Callable[[], object], *, kill_after: float | None = None) -> int:
@@ -19,6 +21,7 @@ def in_child(action: Callable[[], object], *, kill_after: float | None = None) -
     pid = os.fork()
     if pid == 0:
         status = 1
+        signal.alarm(LONGEST)
         try:
             action()
             status = 0

@@ -48,6 +48,7 @@ def test_what_a_killed_run_left_is_in_no_ones_way(source: Path, tmp_path: Path) 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["hits.h5", "out.h5"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [0, 1000, 20_000])
 def test_a_full_disk(source: Path, tmp_path: Path, room: int) -> None:
     """A limit on the size of a file: libhdf5 sees the same error as on a full disk."""
@@ -62,16 +63,19 @@ def test_a_full_disk(source: Path, tmp_path: Path, room: int) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["hits.h5"]
 
 
+@pytest.mark.slow
 def test_a_folder_that_may_not_be_written(source: Path, tmp_path: Path) -> None:
     folder = tmp_path / "closed"
     folder.mkdir(mode=0o555)
     for path in (tmp_path, *tmp_path.parents[:2]):
         path.chmod(0o755)
 
+    pipe = pipeline()
+
     def run() -> None:
         if os.geteuid() == 0:
             os.setuid(NOBODY)
-        refused(lambda: pipeline().process(source, folder / "a.h5"), "a.h5: cannot write here")
+        refused(lambda: pipe.process(source, folder / "a.h5"), "a.h5: cannot write here")
 
     assert in_child(run) == 0
 
@@ -80,6 +84,7 @@ def test_a_device_is_no_output(source: Path) -> None:
     refused(lambda: pipeline().process(source, "/dev/full", overwrite=True), "a device or a pipe")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [0, 3000, 9000])
 @pytest.mark.parametrize("kind", ["hdf5", "root"])
 def test_an_input_that_is_cut_while_it_is_read(tmp_path: Path, kind: str, cut: int) -> None:
@@ -169,6 +174,7 @@ def test_the_order_of_files_and_the_batch_change_no_bit(tmp_path: Path) -> None:
             assert tables(out) == tables(tmp_path / f"{i}_1.out")
 
 
+@pytest.mark.slow
 def test_memory_is_flat(source: Path, tmp_path: Path) -> None:
     from tests.faults.memory import growth
 

@@ -54,6 +54,7 @@ def documents(chosen: settings) -> None:
         one()
 
 
+@pytest.mark.slow
 def test_any_document() -> None:
     documents(settings(max_examples=100))
 
