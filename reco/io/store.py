@@ -69,7 +69,7 @@ class Writer:
             for product in products:
                 for f, data in product.items():
                     self._append(product.columns()[f.name], data, written)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             raise RecoError(f"{self.path}: writing failed ({_reason(error)})") from None
 
     def _append(self, spec: Column, data: Array | Ragged, written: set[tuple[str, str]]) -> None:
@@ -119,14 +119,15 @@ class Writer:
             self._file.close()
             if kind is None:
                 os.replace(self._temporary, self.path)
-        except OSError as failure:
+        except (OSError, RuntimeError) as failure:  # closing a file on a full disk
             raise RecoError(f"{self.path}: writing failed ({_reason(failure)})") from None
         finally:
             self._temporary.unlink(missing_ok=True)
 
 
-def _reason(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno else str(error).split(",")[0]
+def _reason(error: OSError | RuntimeError) -> str:
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else str(error).split(",")[0]
 
 
 def _split(spec: Column, values: Array) -> list[tuple[str, Array]]:
