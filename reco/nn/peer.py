@@ -53,8 +53,14 @@ class WideStem(SubmanifoldConv3d):
         super().__init__(in_channels, out_channels, size)
         self.size = size
 
-    def forward(self, features: torch.Tensor, same: KernelMap) -> torch.Tensor:
-        return super().forward(features, same.derived(_wider, self.size))
+    def forward(
+        self,
+        features: torch.Tensor,
+        same: KernelMap,
+        norm: BatchNormLeakyReLU | None = None,
+        plus: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        return super().forward(features, same.derived(_wider, self.size), norm, plus)
 
 
 class PeerUNet(nn.Module):

@@ -98,8 +98,8 @@ def _contract(n, pairs, vote):  # type: ignore[no-untyped-def]
             table[:] = -1
             there = np.flatnonzero(key >= 0)
             used = len(there)
-            for e in there:
-                table[_slot(table, key, key[e])] = e
+            for k in range(used):
+                table[_slot(table, key, key[there[k]])] = there[k]
     for i in range(n):
         while into[into[i]] != into[i]:
             into[i] = into[into[i]]

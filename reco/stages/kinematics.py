@@ -136,13 +136,16 @@ class MakeKinematics(Stage):
         near_wall = self.detector.wall_distance(ends) < self.options.vertex_radius / 2
         for i, p in enumerate(which.tolist()):
             rows = scene.body.rows(p)
-            sides = [Surroundings(*around[k], bool(near_wall[k])) for k in (2 * i, 2 * i + 1)]
-            if start_score(paths[i], scene.energy[rows], *sides) < 0:
+            first, last = (
+                Surroundings(*around[k].tolist(), at_wall=bool(near_wall[k]))
+                for k in (2 * i, 2 * i + 1)
+            )
+            if start_score(paths[i], scene.energy[rows], first, last) < 0:
                 paths[i] = paths[i].reversed()
             self._track(scene, rows, paths[i], p, table)
         ends = np.array([path.nodes[[0, -1]] for path in paths]).reshape(-1, 3)
-        ends = scene.points_near(ends, self.options.point_radius).reshape(-1, 2, 3)
-        table.start[which], table.end[which] = ends[:, 0], ends[:, 1]
+        ends = scene.points_near(ends, self.options.point_radius)
+        table.start[which], table.end[which] = ends[::2], ends[1::2]
         for column, mass in enumerate(_MASSES):
             energy = energy_of_range(table.length[which], mass, self.detector.density)
             table.energy_csda[which, column] = energy
@@ -258,7 +261,8 @@ class Scene:
         core = Groups.of(self.core_owner, len(self.semantic)).only(which)
         ends = extremes(self.position, core)
         row = ends[np.arange(len(which)), self._farther(which, ends)]
-        for i in np.flatnonzero(np.isin(self.semantic[which], (Semantic.MICHEL, Semantic.DELTA))):
+        branches = np.isin(self.semantic[which], (Semantic.MICHEL, Semantic.DELTA))
+        for i in np.flatnonzero(branches).tolist():
             row[i] = self._root(core.rows(i), ends[i, 0])
         start = self.position[row]
         best = self._best_points(radius)[which]
