@@ -134,13 +134,15 @@ class MakeKinematics(Stage):
         ends = np.array([path.nodes[[0, -1]] for path in paths]).reshape(-1, 3)
         around = scene.around(ends, np.repeat(which, 2), self.options.vertex_radius)
         near_wall = self.detector.wall_distance(ends) < self.options.vertex_radius / 2
+        sides = [
+            Surroundings(tracks, showers, michels, wall)
+            for (tracks, showers, michels), wall in zip(
+                around.tolist(), near_wall.tolist(), strict=True
+            )
+        ]
         for i, p in enumerate(which.tolist()):
             rows = scene.body.rows(p)
-            first, last = (
-                Surroundings(*around[k].tolist(), at_wall=bool(near_wall[k]))
-                for k in (2 * i, 2 * i + 1)
-            )
-            if start_score(paths[i], scene.energy[rows], first, last) < 0:
+            if start_score(paths[i], scene.energy[rows], *sides[2 * i : 2 * i + 2]) < 0:
                 paths[i] = paths[i].reversed()
             self._track(scene, rows, paths[i], p, table)
         ends = np.array([path.nodes[[0, -1]] for path in paths]).reshape(-1, 3)
