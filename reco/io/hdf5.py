@@ -23,7 +23,7 @@ def open_hdf5(path: str, remote: Any = None) -> Any:
     with guard(path, "HDF5 file"):
         if remote is not None:
             return h5py.File(remote, "r")
-        return h5py.File(path, "r", locking=False)
+        return h5py.File(path, "r")
 
 
 def check_length(path: str, dataset: Any) -> None:

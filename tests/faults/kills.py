@@ -41,7 +41,7 @@ def tables(path: Path) -> dict[str, bytes]:
         if isinstance(node, h5py.Dataset):
             columns[name] = f"{node.dtype}{node.shape}".encode() + node[()].tobytes()
 
-    with h5py.File(path, "r", locking=False) as file:
+    with h5py.File(path, "r") as file:
         file.visititems(add)
     return columns
 
