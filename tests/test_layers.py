@@ -40,13 +40,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"data", "display", "errors", "metrics"},
     "cli": {
         "batch", "config", "convert", "data", "detector", "display", "errors", "io", "metrics",
-        "ops", "output", "pipeline", "reco", "report", "schema", "simulate", "stages",
-        "suggest", "train",
+        "nn", "ops", "output", "pipeline", "reco", "report", "schema", "simulate", "sparse",
+        "stages", "suggest", "train",
     },
 }  # fmt: skip
 """Room -> the rooms it may import; `reco` is the package itself (its version)."""
 
-FOREIGN = {"torch", "torch_geometric"}
+FOREIGN = {"torch"}
 """Heavy packages that the rooms below must not load: they would slow `reco inspect` down."""
 LIGHT = ("data", "io", "errors", "suggest", "detector", "output", "config", "schema")
 

@@ -14,6 +14,7 @@ from reco.batch.site import Dask, Local
 from reco.batch.worker import Job
 from reco.errors import RecoError
 
+dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 N_ITEMS = 30
 
@@ -101,11 +102,9 @@ def test_a_scheduler_that_runs_already(job, tmp_path):
 
 def test_no_scheduler_there(tmp_path):
     site = Dask(kind="dask", address="tcp://127.0.0.1:9")
-    began = time.monotonic()
     with (
-        distributed.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
         pytest.raises(RecoError, match="no Dask scheduler answers"),
         workers(site, tmp_path, tries=2),
     ):
         pass
-    assert time.monotonic() - began < 60

@@ -165,7 +165,8 @@ def test_same_bits_for_any_tile(rows, monkeypatch):
 def test_same_result_alone_and_in_a_batch(kind, channels, backend):
     """Forward and input gradient of an event, whatever surrounds it and wherever it is.
 
-    Engines of our own give the same bits; a BLAS rounds a row differently in a larger batch.
+    Engines of our own give the same bits; a BLAS rounds a row differently in a larger batch, and so
+    does numpy, which stands in for the tensor cores where there is no GPU.
     """
     size = 700
     if backend == "gpu" and not DEVICES:
@@ -181,7 +182,8 @@ def test_same_result_alone_and_in_a_batch(kind, channels, backend):
     x, w, g = random(together, channels, seed=8)
     many = compute(together, backend, x, w, g)
     one = compute(alone, backend, x[own_in], w, g[own_out])
-    tolerance = 0.0 if backend in ("cpu", "gpu") else 1e-5
+    exact = backend == "cpu" or (backend == "gpu" and DEVICES)
+    tolerance = 0.0 if exact else 1e-5
     for name, rows in (("forward", own_out), ("input gradient", own_in)):
         if name in one:
             torch.testing.assert_close(many[name][rows], one[name], rtol=0, atol=tolerance)
