@@ -65,7 +65,7 @@ def _version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        return version("reco")
+        return version("lartpc-reco")
     except PackageNotFoundError:  # a checkout on the path, not installed
         return "0+unknown"
 

@@ -34,7 +34,9 @@ def main() -> None:
         extra = EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:
             raise
-        fail(f"{error.name} is not installed; this command needs: pip install 'reco[{extra}]'")
+        fail(
+            f"{error.name} is not installed; this command needs: pip install 'lartpc-reco[{extra}]'"
+        )
         sys.exit(1)
     except KeyboardInterrupt:
         fail("interrupted; no output was written")

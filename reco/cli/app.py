@@ -159,7 +159,7 @@ def submit(
 ) -> None:
     """Reconstruct many files on many workers; the same command again goes on.
 
-    Exit code 3: events failed, or inputs were set aside (needs `pip install reco[batch]`).
+    Exit code 3: events failed, or inputs were set aside (needs `pip install lartpc-reco[batch]`).
     """
     from reco.cli.submit import request_of, submit_files
 
@@ -287,7 +287,7 @@ def simulate(
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output.")] = False,
 ) -> None:
-    """Simulate events in liquid argon with full truth (needs `pip install reco[sim]`)."""
+    """Simulate events in liquid argon with full truth (needs `pip install lartpc-reco[sim]`)."""
     from reco.cli.simulate import Request, simulate_file
 
     sample = (recipe, events, first, seed, detector, tuple(off), spread)
@@ -351,7 +351,9 @@ def evaluate(
     report: Annotated[
         Path | None,
         typer.Option(
-            "--report", metavar="DIR", help="Also write a page of figures (needs reco[view])."
+            "--report",
+            metavar="DIR",
+            help="Also write a page of figures (needs lartpc-reco[view]).",
         ),
     ] = None,
     baselines: Annotated[
@@ -385,7 +387,7 @@ def view(
     ] = 8080,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a page.")] = False,
 ) -> None:
-    """Show an event in 3D: a page that needs nothing else (needs `pip install reco[view]`)."""
+    """Show an event in 3D: a page that needs no network (`pip install lartpc-reco[view]`)."""
     from reco.cli.view import browse_file, view_event
 
     if browse:

@@ -69,13 +69,13 @@ def _packages() -> Iterator[Finding]:
 
     yield Finding("reco", f"{reco.__version__} ({Path(reco.__file__).parent})")
     try:
-        needed = required(metadata.requires("reco") or [])
+        needed = required(metadata.requires("lartpc-reco") or [])
     except metadata.PackageNotFoundError:
         yield Finding("packages", "reco runs without being installed", "pip install -e .")
         return
     for extra, names in needed.items():
         missing = [name for name in names if not is_installed(name)]
-        wanted = f"reco[{extra}]" if extra else "reco"
+        wanted = f"lartpc-reco[{extra}]" if extra else "lartpc-reco"
         what = f"not installed: {', '.join(missing)}" if missing else "all installed"
         subject = f"extra {extra}" if extra else "packages"
         mend = f"pip install '{wanted}'" if missing else ""
@@ -88,7 +88,7 @@ def required(requirements: Iterable[str]) -> dict[str, list[str]]:
     for requirement in requirements:
         name = re.match(r"[\w.-]+", requirement)
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
-        if name and name[0] != "reco":  # an extra that is made of others
+        if name and name[0] != "lartpc-reco":  # an extra that is made of others
             needed.setdefault(extra[1] if extra else "", []).append(name[0])
     return needed
 
@@ -186,7 +186,7 @@ def _geant4() -> Iterator[Finding]:
     from reco.simulate.library import DATA_VARIABLE, load
 
     if not is_installed("geant4-pybind"):
-        yield Finding("Geant4", "not installed", "to simulate: pip install 'reco[sim]'")
+        yield Finding("Geant4", "not installed", "to simulate: pip install 'lartpc-reco[sim]'")
         return
     try:
         load()

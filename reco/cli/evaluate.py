@@ -78,7 +78,7 @@ def _write_page(result: Report, facts: Mapping[str, str], path: Path, folder: Pa
         from reco.report import write_report
     except ModuleNotFoundError:
         raise RecoError(
-            "matplotlib is not installed; for --report: pip install 'reco[view]'"
+            "matplotlib is not installed; for --report: pip install 'lartpc-reco[view]'"
         ) from None
     with Output(path) as events:
         scenes = (events[score.event].scene for score in result.worst)

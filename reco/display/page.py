@@ -74,7 +74,7 @@ def plotly_js() -> str:
         from plotly.offline import get_plotlyjs
     except ModuleNotFoundError:
         raise RecoError(
-            "plotly is not installed; to see events: pip install 'reco[view]'"
+            "plotly is not installed; to see events: pip install 'lartpc-reco[view]'"
         ) from None
     return str(get_plotlyjs())
 

@@ -44,7 +44,9 @@ class Row:
         try:
             import pandas
         except ImportError:
-            raise RecoError("pandas is not installed: pip install 'reco[notebook]'") from None
+            raise RecoError(
+                "pandas is not installed: pip install 'lartpc-reco[notebook]'"
+            ) from None
         index, rows = None, self
         if self.ndim > 1:
             within = ak.local_index(self, axis=1)

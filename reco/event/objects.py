@@ -227,7 +227,7 @@ def _masses(layout: Any, **_: Any) -> Any:
 
 def _momentum(particles: ak.Array) -> ak.Array:
     if "Momentum4D" not in ak.behavior:
-        raise RecoError("vector is not installed: pip install 'reco[notebook]'")
+        raise RecoError("vector is not installed: pip install 'lartpc-reco[notebook]'")
     energy = ak.values_astype(particles.energy, np.float64)
     mass = particles.mass
     size = np.sqrt(energy * (energy + 2 * mass))

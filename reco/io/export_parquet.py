@@ -30,7 +30,9 @@ class ParquetTables(FolderWriter):
         try:
             import pyarrow.parquet
         except ImportError:
-            raise RecoError(f"{path}: Parquet needs pyarrow: pip install 'reco[parquet]'") from None
+            raise RecoError(
+                f"{path}: Parquet needs pyarrow: pip install 'lartpc-reco[parquet]'"
+            ) from None
         super().__init__(path, facts)
         self._arrow, self._parquet = pyarrow, pyarrow.parquet
         self._facts, self._about = facts, about

@@ -113,5 +113,7 @@ def _pyhepmc() -> ModuleType:
     try:
         import pyhepmc
     except ModuleNotFoundError as error:
-        raise RecoError('reading HepMC3 files needs pyhepmc: pip install "reco[sim]"') from error
+        raise RecoError(
+            'reading HepMC3 files needs pyhepmc: pip install "lartpc-reco[sim]"'
+        ) from error
     return pyhepmc

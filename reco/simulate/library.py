@@ -34,7 +34,7 @@ def load() -> ModuleType:
     try:
         return importlib.import_module("geant4_pybind")
     except ModuleNotFoundError as error:
-        raise RecoError('simulation needs Geant4: pip install "reco[sim]"') from error
+        raise RecoError('simulation needs Geant4: pip install "lartpc-reco[sim]"') from error
     except ImportError as error:
         raise RecoError(
             f"Geant4 cannot start: {error}. Its wheel needs the system libraries libGL, libX11, "

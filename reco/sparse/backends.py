@@ -86,7 +86,9 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
     {
         "reference": Backend(_reference, "plain torch"),
         "cpu": Backend(_cpu, "numba", dtypes=(torch.float32,), devices=("cpu",)),
-        "gpu": Backend(_gpu, "Triton", "triton", "pip install 'reco[gpu]'", _HALF, ("cuda", "cpu")),
+        "gpu": Backend(
+            _gpu, "Triton", "triton", "pip install 'lartpc-reco[gpu]'", _HALF, ("cuda", "cpu")
+        ),
         "minkowski": Backend(
             _minkowski,
             "MinkowskiEngine",
@@ -99,7 +101,7 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
             _spconv,
             "spconv, forward only",
             "spconv",
-            "pip install 'reco[spconv]'",
+            "pip install 'lartpc-reco[spconv]'",
             (torch.float32,),
             ("cpu",),
         ),

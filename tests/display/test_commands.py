@@ -94,9 +94,9 @@ def test_doctor_says_what_there_is(reco_command):
 
 def test_a_finding_says_how_to_mend_it():
     assert str(Finding("GPU", "none")).startswith("ok  GPU")
-    optional = Finding("extra sim", "not installed: x", "pip install 'reco[sim]'")
+    optional = Finding("extra sim", "not installed: x", "pip install 'lartpc-reco[sim]'")
     assert str(optional).startswith("--  extra sim")
-    assert str(optional).endswith("pip install 'reco[sim]'")
+    assert str(optional).endswith("pip install 'lartpc-reco[sim]'")
     assert str(Finding("weights", "none", "train", True)).startswith("!!")
 
 
@@ -106,7 +106,7 @@ def test_requirements_by_extra():
         "torch-geometric>=2.5",
         'plotly>=5.20; extra == "view"',
         "types-PyYAML ; extra == 'test'",
-        'reco[sim,train,view]; extra == "test"',
+        'lartpc-reco[sim,train,view]; extra == "test"',
     ]
     assert required(lines) == {
         "": ["torch", "torch-geometric"],

@@ -243,4 +243,4 @@ def test_missing_package_says_what_to_install(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", block + "load()"], capture_output=True, text=True, check=False
     )
-    assert 'pip install "reco[sim]"' in done.stderr
+    assert 'pip install "lartpc-reco[sim]"' in done.stderr
