@@ -1,8 +1,10 @@
 # A name for each chore. All of them run in the active virtual environment.
 .PHONY: faults robustness install test slow lint format types ci docs pictures bench results sample
 
+# A plain install before leaves compiled kernels behind: in the mode of setuptools they would hide the
+# checkout, so it goes on the path as it is.
 install:            ## the package with everything that tests need
-	pip install -e ".[test]"
+	pip uninstall -y lartpc-reco; pip install -e ".[test]" --config-settings editable_mode=compat
 test:               ## fast tests
 	pytest
 slow:               ## the tests that take minutes

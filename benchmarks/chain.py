@@ -84,7 +84,7 @@ def per_event(job: Job, folder: Path) -> dict[str, np.ndarray]:
 def in_batches(job: Job, folder: Path, start: int = 0, stop: int | None = None) -> Summary:
     """A run as the pipeline file has it, after one that warms up."""
     pipe = job.load()
-    name = f"{start}_{job.threads}"
+    name = f"{start}_{stop}_{job.threads}"
     checked(pipe.process(job.file, folder / f"first_{name}.h5", stop=1))
     return checked(pipe.process(job.file, folder / f"{name}.h5", start=start, stop=stop))
 

@@ -24,6 +24,8 @@ OTHER_FORMATS = (".root", ".parquet", ".csv")
 TABLES = ("voxels", "particles", "interactions")
 MOST_CAUSES = 5
 """Reasons for failures that are printed one by one."""
+MANY_OUTSIDE = 0.05
+"""Part of the hits outside the detector above which the closing lines say so."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,13 @@ def show(summary: "Summary") -> None:
     if summary.first_empty:
         entry, message = summary.first_empty
         print(f"empty: {summary.empty} events, first entry {entry}: {message}", file=sys.stderr)
+    if summary.outside > MANY_OUTSIDE * summary.hits:
+        part = summary.outside / summary.hits
+        print(
+            f"note: {part:.0%} of the hits lie outside the detector; check `detector` and "
+            "`input.length_unit`",
+            file=sys.stderr,
+        )
     for cause in summary.failures[:MOST_CAUSES]:
         fail(str(cause))
     more = sum(cause.events for cause in summary.failures[MOST_CAUSES:])

@@ -199,13 +199,13 @@ def _contained(
     energy_deposit: Array,
     bounds: tuple[Array, Array] | None,
 ) -> Array:
-    """(P,) bool: a track ends inside; anything else as CONTAINED_FRACTION and _MARGIN say."""
+    """(P,) bool: a track starts and ends inside; all else as CONTAINED_FRACTION and _MARGIN say."""
     owner = seen.owners
     near = ~_within((seen.deposits.start + seen.deposits.end) / 2, bounds, CONTAINED_MARGIN)
     clear = np.bincount(seen.row, near, len(owner)) == 0
     absorbed = energy_deposit > CONTAINED_FRACTION * tracks.kinetic_energy[owner]
-    ends_inside = _within(tracks.end[owner], bounds)
-    return np.where(semantic == Semantic.TRACK, ends_inside, clear | absorbed)
+    inside = _within(tracks.start[owner], bounds) & _within(tracks.end[owner], bounds)
+    return np.where(semantic == Semantic.TRACK, inside, clear | absorbed)
 
 
 def _vertices(tracks: Tracks, lineage: Lineage, vertices: Array) -> Array:

@@ -16,7 +16,6 @@ from reco.data.ragged import Array
 
 SHOWER_FACTOR = 1 / 0.83
 """Visible over total energy of a shower, as SPINE corrects it."""
-SHOWER_LIKE = (Semantic.SHOWER, Semantic.MICHEL, Semantic.DELTA)
 FRAGMENT_RADIUS = 1.999
 """Voxels; two voxels that touch at a corner are neighbours."""
 SHOWER_GAP = 6.0

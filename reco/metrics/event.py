@@ -107,7 +107,8 @@ class Event(Tables):
         vertex = np.full((len(found.id.values), 3), np.nan)
         for i in range(len(vertex)):
             rows = np.flatnonzero(found.particle_interaction.values == i)
-            solid = rows[particles.semantic.values[rows] != Semantic.LOW_ENERGY]
+            kinds = particles.semantic.values[rows]
+            solid = rows[np.isin(kinds, (Semantic.TRACK, Semantic.SHOWER))]
             rows = solid if len(solid) else rows
             if len(rows):
                 vertex[i] = geometric_vertex(

@@ -16,7 +16,7 @@ from reco.config import PipelineConfig
 from reco.data.bundle import Bundle
 from reco.data.classes import Status
 from reco.data.product import Product, column_of
-from reco.data.products import Header, Hits, Outcome, Quantity, TruthDeposits
+from reco.data.products import Header, Hits, Outcome, Quantity, TruthDeposits, Voxels
 from reco.data.ragged import Array, Ragged
 from reco.detector import Detector
 from reco.errors import ConfigError, RecoError
@@ -51,7 +51,7 @@ class Summary:
     events, empty, failed: numbers of events; the others were reconstructed. rows: per table.
     stage_seconds: per stage, reading and writing among them. seconds: from the first event to the
     last. failures: why events failed, the commonest reason first. first_empty: (entry, message) of
-    the first empty one, if there is any.
+    the first empty one, if there is any. hits, outside: read, and those outside the detector.
     """
 
     output: Path
@@ -63,6 +63,8 @@ class Summary:
     seconds: float
     failures: tuple[Cause, ...]
     first_empty: tuple[int, str] | None = None
+    hits: int = 0
+    outside: int = 0
 
     @property
     def reconstructed(self) -> int:
@@ -303,6 +305,7 @@ class _Tally:
         self.output = output
         self.clock = clock
         self.events = self.empty = self.failed = 0
+        self.hits = self.outside = 0
         self.rows: dict[str, int] = {}
         self.causes = Causes()
         self.first_empty: tuple[int, str] | None = None
@@ -320,6 +323,9 @@ class _Tally:
         failed = np.flatnonzero(outcome.status == Status.FAILED)
         self.empty += len(empty)
         self.failed += len(failed)
+        if Voxels in bundle:
+            self.hits += int(bundle[Voxels].n_hits.sum())
+            self.outside += int(bundle[Voxels].n_hits_outside.sum())
         if self.first_empty is None and len(empty):
             self.first_empty = notes[empty[0]]
         for i in failed.tolist():
@@ -338,6 +344,8 @@ class _Tally:
             perf_counter() - self.began,
             self.causes.all(),
             self.first_empty,
+            self.hits,
+            self.outside,
         )
 
 

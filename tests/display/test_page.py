@@ -141,7 +141,7 @@ def test_a_notebook_shows_the_page_in_a_frame():
 def test_without_plotly_the_message_says_what_to_install(monkeypatch):
     plotly_js.cache_clear()
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
-    with pytest.raises(RecoError, match=r"pip install 'reco\[view\]'"):
+    with pytest.raises(RecoError, match=r"pip install 'lartpc-reco\[view\]'"):
         read()
 
 
