@@ -2,8 +2,7 @@
 
 from collections.abc import ItemsView, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, overload
+from typing import Any, overload
 
 import awkward as ak
 import numpy as np
@@ -14,6 +13,7 @@ from reco.data.ragged import Array
 from reco.display.words import html_table
 from reco.errors import InputError
 from reco.event import Event, rows
+from reco.io.base import Closing
 from reco.io.store import StoredProducts
 from reco.io.tables import StoredTables
 
@@ -21,7 +21,7 @@ AT_ONCE = 64
 """Events that a loop over them reads together."""
 
 
-class Output:
+class Output(Closing):
     """A file written by reco, as awkward arrays with an entry per event.
 
     `f.voxels.energy`, `f.particles.start.x`, `f.events.status`: a table is read when it is first
@@ -122,17 +122,6 @@ class Output:
     def close(self) -> None:
         self._products.close()
         self._stored.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _boxes(provenance: Mapping[str, Any]) -> Array:

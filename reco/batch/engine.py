@@ -76,60 +76,78 @@ def on_workers(
     An item that fails goes to another worker where there is one. It is given up after so many
     tries, or when as many workers died with it. An empty list means that nothing came for a while.
     """
-    from distributed import as_completed
-
-    begun: Counter[WorkItem] = Counter()
-    running: dict[Any, WorkItem] = {}
-    bound: dict[Any, tuple[Any, set[str]]] = {}
-    finished = as_completed(with_results=True, raise_errors=False)
-    numbers = count()
-
-    def begin(item: WorkItem, not_on: str = "") -> None:
-        begun[item] += 1
-        others = {w for w in client.nthreads() if w != not_on} if not_on else set()
-        future = client.submit(
-            run,
-            job,
-            item,
-            key=("shards", item.path, item.identity, item.start, next(numbers)),
-            workers=sorted(others) or None,
-            allow_other_workers=bool(others),
-        )
-        running[future.key] = item
-        if others:
-            bound[future.key] = future, others
-        finished.add(future)
-
-    def unbind() -> None:
-        """Dask leaves a task for good whose workers have all died, even if others are allowed."""
-        alive = set(client.nthreads()) if bound else set()
-        for key in [key for key, (_, others) in bound.items() if not others & alive]:
-            bound.pop(key)[0].cancel()
-            item = running.pop(key)
-            begun[item] -= 1
-            begin(item)
-
+    running = _Running(client, run, job, tries)
     waiting = iter(items)
     while True:
         for item in islice(waiting, MOST_WAITING - len(running)):
-            begin(item)
-        if not running:
+            running.begin(item)
+        if not len(running):
             return
-        done = []
-        for future, found in finished.next_batch(block=False):
-            if future.key not in running:
-                continue
-            item = running.pop(future.key)
-            bound.pop(future.key, None)
-            result = _result(item, found)
-            if isinstance(result, Failure) and result.worker and begun[item] < tries:
-                begin(item, not_on=result.worker)
-            else:
-                done.append(_with_tries(result, begun.pop(item)))
+        done = running.done()
         yield done
         if not done:
-            unbind()
+            running.unbind()
             time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+class _Running:
+    """The items that the workers of a client have."""
+
+    def __init__(
+        self, client: "Client", run: Callable[[Job, WorkItem], Result], job: Job, tries: int
+    ) -> None:
+        from distributed import as_completed
+
+        self.client, self.run, self.job, self.tries = client, run, job, tries
+        self.begun: Counter[WorkItem] = Counter()
+        self.items: dict[Any, WorkItem] = {}
+        self.bound: dict[Any, tuple[Any, set[str]]] = {}
+        self.finished = as_completed(with_results=True, raise_errors=False)
+        self.numbers = count()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def begin(self, item: WorkItem, not_on: str = "") -> None:
+        """not_on: a worker that had it before; another one is preferred."""
+        self.begun[item] += 1
+        others = {w for w in self.client.nthreads() if w != not_on} if not_on else set()
+        future = self.client.submit(
+            self.run,
+            self.job,
+            item,
+            key=("shards", item.path, item.identity, item.start, next(self.numbers)),
+            workers=sorted(others) or None,
+            allow_other_workers=bool(others),
+        )
+        self.items[future.key] = item
+        if others:
+            self.bound[future.key] = future, others
+        self.finished.add(future)
+
+    def done(self) -> list[Result]:
+        """What has come since the last call; items that failed and have tries left begin again."""
+        results = []
+        for future, found in self.finished.next_batch(block=False):
+            if future.key not in self.items:
+                continue
+            item = self.items.pop(future.key)
+            self.bound.pop(future.key, None)
+            result = _result(item, found)
+            if isinstance(result, Failure) and result.worker and self.begun[item] < self.tries:
+                self.begin(item, not_on=result.worker)
+            else:
+                results.append(_with_tries(result, self.begun.pop(item)))
+        return results
+
+    def unbind(self) -> None:
+        """Dask leaves a task for good whose workers have all died, even if others are allowed."""
+        alive = set(self.client.nthreads()) if self.bound else set()
+        for key in [key for key, (_, others) in self.bound.items() if not others & alive]:
+            self.bound.pop(key)[0].cancel()
+            item = self.items.pop(key)
+            self.begun[item] -= 1
+            self.begin(item)
 
 
 def _result(item: WorkItem, found: Any) -> Result:

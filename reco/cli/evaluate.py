@@ -67,10 +67,17 @@ def _facts(path: Path, provenance: Mapping[str, Any]) -> dict[str, str]:
         "input": f"{source.get('path', 'unknown')}, SHA-256 {source.get('sha256', 'unknown')}",
         "made by": f"reco {versions.get('reco', '?')}, commit {provenance.get('commit', '?')}",
         "detector": str(provenance.get("detector", {}).get("name", "?")),
-        "simulated": str(provenance.get("input_provenance", {}).get("simulated", "no")),
+        "simulated": str(_first(provenance).get("simulated", "no")),
     }
     weights = provenance.get("weights", {})
     return facts | {f"weights of {name}": str(sha) for name, sha in weights.items()}
+
+
+def _first(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of the file that all began with, however many runs went `--from` one to the next."""
+    while before := provenance.get("input_provenance"):
+        provenance = before
+    return provenance
 
 
 def _write_page(result: Report, facts: Mapping[str, str], path: Path, folder: Path) -> Path:

@@ -38,7 +38,24 @@ class Description:
     notes: tuple[str, ...] = ()
 
 
-class Reader(Protocol):
+class Closing(Protocol):
+    """What is closed at the end of a `with`."""
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Reader(Closing, Protocol):
     """Random access to the events of one file; `len` is their number."""
 
     def describe(self) -> Description: ...
@@ -53,19 +70,8 @@ class Reader(Protocol):
         """
         ...
 
-    def close(self) -> None: ...
 
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-
-class EventReader(ABC):
+class EventReader(Closing, ABC):
     """A Reader made of one method that gives the products of each event of a range."""
 
     def __init__(self, path: str) -> None:
@@ -91,17 +97,6 @@ class EventReader(ABC):
             )
         with guard(self.path, span(start, stop)):
             return join(self.events(start, stop))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 @dataclass(frozen=True)

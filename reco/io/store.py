@@ -21,7 +21,7 @@ from reco.data import products as catalogue
 from reco.data.product import EVENTS, Column, Product
 from reco.data.ragged import Array, Ragged
 from reco.errors import FormatError, RecoError
-from reco.io.base import guard, span
+from reco.io.base import Closing, guard, span
 from reco.io.hdf5 import check_length, open_hdf5
 
 FORMAT = "reco"
@@ -181,7 +181,7 @@ def is_product_file(handle: h5py.File) -> bool:
     return bool(handle.attrs.get("format") == FORMAT)
 
 
-class StoredProducts:
+class StoredProducts(Closing):
     """Random access to the products of a native file.
 
     partial: also give products whose internal columns were not written, with zeros in their place,
@@ -260,12 +260,6 @@ class StoredProducts:
 
     def close(self) -> None:
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 def _open(path: str | Path) -> h5py.File:

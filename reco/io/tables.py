@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import h5py
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from reco.data.product import EVENTS
 from reco.data.ragged import Array
 from reco.errors import FormatError
-from reco.io.base import CORRUPT, guard, span
+from reco.io.base import CORRUPT, Closing, guard, span
 from reco.io.hdf5 import open_hdf5
 from reco.io.store import StoredProducts
 
@@ -40,7 +39,7 @@ class Batch:
     tables: Mapping[str, Rows]
 
 
-class StoredTables:
+class StoredTables(Closing):
     """The tables of a native file.
 
     about: table -> column -> (unit, what it is). Raises FormatError when the file is not native,
@@ -96,17 +95,6 @@ class StoredTables:
 
     def close(self) -> None:
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _about(group: h5py.Group) -> dict[str, tuple[str, str]]:

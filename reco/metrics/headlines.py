@@ -109,7 +109,7 @@ HEADLINES = (
         0.995,
         published="99.8 % (arXiv:2007.01335)",
     ),
-    Headline("interactions, ARI, all", "Interactions", "ARI"),
+    Headline("interactions, ARI, all", "Interactions", "ARI", 0.94),
     Headline(
         "interactions, ARI, 1-5 per image",
         "Interactions",
@@ -123,6 +123,12 @@ HEADLINES = (
         "ARI, above 10 per image",
         0.985,
         published=f"98.4 % above 20 ({_CHAIN})",
+    ),
+    Headline(
+        "identity of primaries, accuracy, all",
+        "Particle identity",
+        "accuracy, all primaries",
+        0.85,
     ),
     Headline(
         "identity of primaries γ e μ π p, balanced, all",

@@ -21,11 +21,6 @@ DENSITY = 1.396
 """g/cm³, liquid argon at its boiling point."""
 MIP_DEDX = 2.105
 """MeV/cm, minimum of the mean energy loss."""
-MUON_DEDX = 2.4
-"""MeV/cm at which the laws give the mean electrons per MeV of a fast muon with its delta rays.
-
-Above MIP_DEDX, as the loss fluctuates and denser steps lose more electrons; from Geant4, steps of
-3 mm. To calibrate energies with one factor, take this."""
 
 BIRKS_A = 0.800
 BIRKS_K = 0.0486
@@ -33,7 +28,6 @@ BIRKS_K = 0.0486
 BOX_ALPHA = 0.93
 BOX_BETA = 0.212
 """(kV/cm)(g/cm²)/MeV."""
-ELLIPSOID_ALPHA = 0.904
 ELLIPSOID_BETA90 = 0.204
 """(kV/cm)(g/cm²)/MeV, for a track across the field."""
 ELLIPSOID_R = 1.25
@@ -97,17 +91,3 @@ def ellipsoid_beta(
     """β(φ) = β90 / √(sin²φ + cos²φ / R²), φ the angle between track and field."""
     cos2 = np.square(np.asarray(cos_field, float))
     return np.asarray(beta90 / np.sqrt(1 - cos2 + cos2 / ratio**2))
-
-
-def ellipsoidal_box(
-    dedx: Array | float, field: float, cos_field: Array | float, density: float = DENSITY
-) -> Array:
-    """The modified box with the angle-dependent β of ICARUS; cos_field: of track and field."""
-    return modified_box(dedx, field, density, ELLIPSOID_ALPHA, ellipsoid_beta(cos_field))
-
-
-def ellipsoidal_box_dedx(
-    dqdx: Array | float, field: float, cos_field: Array | float, density: float = DENSITY
-) -> Array:
-    """Inverse of ellipsoidal_box at a known angle."""
-    return modified_box_dedx(dqdx, field, density, ELLIPSOID_ALPHA, ellipsoid_beta(cos_field))

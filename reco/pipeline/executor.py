@@ -102,8 +102,6 @@ class Executor:
         except StageError as error:
             if self.strict:
                 raise _strict(error) from error.cause
-            if stop - start == 1:
-                return _assemble([self._alone(source, start)], kinds)
         return _assemble([self._alone(source, entry) for entry in range(start, stop)], kinds)
 
     def _read(self, source: Source, start: int, stop: int) -> Bundle:

@@ -41,11 +41,8 @@ def provenance(
         "pipeline": resolved,
         "detector": asdict(detector),
         "stages": list(stages),
-        "weights": {
-            name: sha256
-            for name, stage in stages.items()
-            if (sha256 := getattr(stage, "weights_sha256", None))
-        },
+        # with those of the stages that `--from` does not repeat
+        "weights": {**source.provenance.get("weights", {}), **_weights(stages)},
         "device": sorted({str(stage.context.device) for stage in stages.values()}),
         "versions": versions(),
         "commit": commit(),
@@ -54,6 +51,11 @@ def provenance(
         "events": [events.start, events.stop],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _weights(stages: Mapping[str, Stage]) -> dict[str, str]:
+    found = {name: getattr(stage, "weights_sha256", None) for name, stage in stages.items()}
+    return {name: sha256 for name, sha256 in found.items() if sha256}
 
 
 def versions() -> dict[str, str]:

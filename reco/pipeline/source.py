@@ -2,20 +2,20 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from reco.data.bundle import Bundle
 from reco.data.product import Product
 from reco.data.products import Header, Hits
 from reco.errors import ConfigError
+from reco.io.base import Closing
 from reco.io.branches import Branches
 from reco.io.native import NativeReader
 from reco.io.recognise import open_input
 from reco.io.store import PRODUCTS, StoredProducts
 
 
-class Source(Protocol):
+class Source(Closing, Protocol):
     """Random access to the products of one file; `len` is its number of events.
 
     kinds: types of products that every read gives. provenance: how the file was made, as far as
@@ -31,35 +31,8 @@ class Source(Protocol):
 
     def read(self, start: int, stop: int) -> Bundle: ...
 
-    def close(self) -> None: ...
 
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-
-class _Closing:
-    def close(self) -> None:
-        raise NotImplementedError
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class FileSource(_Closing):
+class FileSource(Closing):
     """Events of a file of any format that `reco.io` recognises."""
 
     def __init__(self, path: str | Path, branches: Branches) -> None:
@@ -83,7 +56,7 @@ class FileSource(_Closing):
         self._reader.close()
 
 
-class StoredSource(_Closing):
+class StoredSource(Closing):
     """Events of a native file: all the products that it holds."""
 
     def __init__(self, path: Path) -> None:

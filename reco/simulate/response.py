@@ -218,11 +218,6 @@ def respond(
     )
 
 
-def mean_recombination(response: Response, dedx: float = recombination.MUON_DEDX) -> float:
-    """Part of the electrons that escape at `dedx` MeV/cm, for a track across the field."""
-    return float(_law(np.array([dedx]), np.zeros(1), response)[0])
-
-
 def _dead(cell: Array, axis: Array, part: float, rng: np.random.Generator) -> Array:
     """(M,) bool: cells (M, 3) before a dead patch of the readout; axis: (M,) that they drift along.
 

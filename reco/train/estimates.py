@@ -33,6 +33,7 @@ from reco.nn.transformer import (
 )
 from reco.stages.estimates import Estimate
 from reco.stages.interaction_input import N_ENERGY_LIKE, UPSTREAM, event_input, join, pad
+from reco.train.graphs import Overlap
 
 NEEDS = (*UPSTREAM, VoxelLabels, TruthParticles, TruthInteractions)
 """Products of an event that the transformer learns from."""
@@ -137,14 +138,7 @@ def partners(found: Array, true: Array) -> Array:
 def majority(found: Array, true: Array) -> Array:
     """(N,) numbers of the same voxels, -1 for none -> (largest of found + 1,), the true number that
     most voxels of each found one have; -1 where none has one."""
-    both = (found >= 0) & (true >= 0)
-    best = np.full(int(found.max(initial=-1)) + 1, -1, np.int64)
-    pairs, count = np.unique(
-        np.stack([found[both], true[both]], axis=1), axis=0, return_counts=True
-    )
-    order = np.argsort(count, kind="stable")
-    best[pairs[order, 0]] = pairs[order, 1]
-    return best
+    return Overlap.of(found, true).majority(int(found.max(initial=-1)) + 1)
 
 
 def _rows(best: Array, wanted: Array) -> Array:

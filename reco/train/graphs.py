@@ -1,7 +1,9 @@
 """What the trainings of both graph networks share: samples, batches, loss and figures."""
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,13 +13,17 @@ from torch import Tensor
 from reco.data.ragged import Array
 from reco.metrics.clustering import ClusterScores, cluster_scores, overlaps
 from reco.metrics.stats import mean
-from reco.nn.graph import Graph
+from reco.nn.graph import Graph, GraphOutput
 from reco.stages.graphs import Candidates
+from reco.stages.interactions import MakeInteractions
+from reco.stages.particles import MakeParticles
 
 NOISE = 0.05
 """Spread of what is added to the features, in units of their own width."""
 DROP = 0.05
 """Part of the clusters left out of a training event."""
+STANDARDISED_ON = 500
+"""Events that say how wide the features are."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +176,48 @@ def balance_of(samples: Sequence[Sample], n: int) -> Tensor:
     weight = 1 / np.sqrt(np.maximum(count, 1))
     weight *= max(count.sum(), 1) / max((weight * count).sum(), 1e-9)
     return torch.from_numpy(weight.astype(np.float32))
+
+
+class GraphTask(ABC):
+    """See Task. stage: its network is trained. samples, held_out: for training and validation."""
+
+    kinds: ClassVar[int]
+    """Classes of the stage."""
+
+    def __init__(
+        self,
+        stage: MakeParticles | MakeInteractions,
+        samples: Sequence[Sample],
+        held_out: Sequence[Sample],
+    ) -> None:
+        self.module = stage.module
+        self.samples, self.held_out = samples, held_out
+        self.balance = balance_of(samples, self.kinds)
+        if stage.weights_sha256 is None:
+            self.module.standardise(collate(samples[:STANDARDISED_ON]).graph)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def loss(self, events: Sequence[int], rng: np.random.Generator) -> dict[str, Tensor]:
+        batch = augment(collate([self.samples[i] for i in events]), rng)
+        return self.terms(self.module(batch.graph), batch)
+
+    @abstractmethod
+    def terms(self, output: GraphOutput, batch: Batch) -> dict[str, Tensor]:
+        """The terms of the loss, by name."""
+
+    @abstractmethod
+    def validate(self) -> dict[str, float]: ...
+
+    def judged(self) -> Iterator[tuple[Sample, GraphOutput, Candidates]]:
+        """Each validation event, what the network says of it, and the pairs it says it of."""
+        for sample in self.held_out:
+            found = Candidates(sample.graph, sample.graph.ends.numpy().T, sample.n_voxels)
+            yield sample, self.module(whole(sample.graph)), found
+
+    def finish(self) -> dict[str, float]:
+        return {}
 
 
 @dataclass

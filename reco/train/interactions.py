@@ -17,24 +17,22 @@ from reco.data.products import (
     VoxelLabels,
     Voxels,
 )
+from reco.nn.graph import GraphOutput
 from reco.stages.graphs import Candidates
 from reco.stages.interactions import MakeInteractions, group_particles
 from reco.train.graphs import (
+    Batch,
+    GraphTask,
     Overlap,
     Sample,
     Tally,
-    augment,
-    balance_of,
-    collate,
     compact,
     flag_loss,
     kind_loss,
     links,
     pair_loss,
     recall_mean,
-    whole,
 )
-from reco.train.particles import STANDARDISED_ON
 
 NEEDS = (
     Voxels,
@@ -85,40 +83,23 @@ def _sample(found: Candidates, event: Bundle) -> Sample:
     )
 
 
-class InteractionsTask:
-    """See Task. stage: its network is trained. samples: see `interaction_samples`."""
+class InteractionsTask(GraphTask):
+    """See GraphTask. samples: see `interaction_samples`."""
 
-    def __init__(
-        self, stage: MakeInteractions, samples: Sequence[Sample], held_out: Sequence[Sample]
-    ) -> None:
-        self.module = stage.module
-        self.samples, self.held_out = samples, held_out
-        self.balance = balance_of(samples, N_PID)
-        if stage.weights_sha256 is None:
-            self.module.standardise(collate(samples[:STANDARDISED_ON]).graph)
+    kinds = N_PID
 
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def loss(self, events: Sequence[int], rng: np.random.Generator) -> dict[str, torch.Tensor]:
-        batch = augment(collate([self.samples[i] for i in events]), rng)
-        output = self.module(batch.graph)
+    def terms(self, output: GraphOutput, batch: Batch) -> dict[str, torch.Tensor]:
         return {
             "pair": pair_loss(output.pairs, batch),
             "primary": 0.5 * flag_loss(output.nodes[:, 0], batch),
             "pid": 0.5 * kind_loss(output.nodes[:, 1:], batch, self.balance),
         }
 
-    def finish(self) -> dict[str, float]:
-        return {}
-
     def validate(self) -> dict[str, float]:
         tally = Tally.empty()
         pid = np.zeros((N_PID, N_PID), np.int64)
         primary = np.zeros((2, 2), np.int64)
-        for sample in self.held_out:
-            output = self.module(whole(sample.graph))
-            found = Candidates(sample.graph, sample.graph.ends.numpy().T, sample.n_voxels)
+        for sample, output, found in self.judged():
             tally.add(sample, output.pairs, group_particles(output, found))
             leading = (sample.kind >= 0) & (sample.flag == 1)
             predicted = output.nodes[:, 1:].argmax(dim=1).numpy()

@@ -10,22 +10,21 @@ from reco.data.bundle import Bundle
 from reco.data.classes import N_SEMANTIC, Semantic
 from reco.data.products import Fragments, Points, Semantics, TruthParticles, VoxelLabels, Voxels
 from reco.data.ragged import Array
+from reco.nn.graph import GraphOutput
 from reco.stages.graphs import Candidates
 from reco.stages.particles import MakeParticles, group_fragments
 from reco.train.graphs import (
+    Batch,
+    GraphTask,
     Overlap,
     Sample,
     Tally,
-    augment,
-    balance_of,
-    collate,
     compact,
     flag_loss,
     kind_loss,
     links,
     pair_loss,
     recall_mean,
-    whole,
 )
 
 NEEDS = (Voxels, Semantics, Points, Fragments, VoxelLabels, TruthParticles)
@@ -33,8 +32,6 @@ NEEDS = (Voxels, Semantics, Points, Fragments, VoxelLabels, TruthParticles)
 
 SHOWERS = (Semantic.SHOWER, Semantic.MICHEL, Semantic.DELTA)
 """Classes of particles that one of the fragments starts."""
-STANDARDISED_ON = 500
-"""Events that say how wide the features are."""
 
 
 def particle_samples(stage: MakeParticles, events: Bundle) -> list[Sample]:
@@ -80,40 +77,23 @@ def starts(place: Array, fragment: Array, truth: Array, kind: Array, start: Arra
     return flag
 
 
-class ParticlesTask:
-    """See Task. stage: its network is trained. samples: see `particle_samples`."""
+class ParticlesTask(GraphTask):
+    """See GraphTask. samples: see `particle_samples`."""
 
-    def __init__(
-        self, stage: MakeParticles, samples: Sequence[Sample], held_out: Sequence[Sample]
-    ) -> None:
-        self.module = stage.module
-        self.samples, self.held_out = samples, held_out
-        self.balance = balance_of(samples, N_SEMANTIC)
-        if stage.weights_sha256 is None:
-            self.module.standardise(collate(samples[:STANDARDISED_ON]).graph)
+    kinds = N_SEMANTIC
 
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def loss(self, events: Sequence[int], rng: np.random.Generator) -> dict[str, torch.Tensor]:
-        batch = augment(collate([self.samples[i] for i in events]), rng)
-        output = self.module(batch.graph)
+    def terms(self, output: GraphOutput, batch: Batch) -> dict[str, torch.Tensor]:
         return {
             "pair": pair_loss(output.pairs, batch),
             "start": 0.3 * flag_loss(output.nodes[:, 0], batch),
             "semantic": 0.2 * kind_loss(output.nodes[:, 1:], batch, self.balance),
         }
 
-    def finish(self) -> dict[str, float]:
-        return {}
-
     def validate(self) -> dict[str, float]:
         tally = Tally.empty()
         confusion = np.zeros((N_SEMANTIC, N_SEMANTIC), np.int64)
         right: list[bool] = []
-        for sample in self.held_out:
-            output = self.module(whole(sample.graph))
-            found = Candidates(sample.graph, sample.graph.ends.numpy().T, sample.n_voxels)
+        for sample, output, found in self.judged():
             tally.add(sample, output.pairs, group_fragments(output, found))
             known = sample.kind >= 0
             predicted = output.nodes[:, 1:].argmax(dim=1).numpy()

@@ -14,7 +14,7 @@ from reco.data.tracks import Deposits
 from reco.detector import Detector
 from reco.errors import InputError
 from reco.ops import drift, recombination
-from reco.simulate.response import PATCH, PERFECT, Readout, Response, mean_recombination, respond
+from reco.simulate.response import PATCH, PERFECT, Readout, Response, respond
 
 CUBE = Readout(np.zeros((1, 3)), np.full((1, 3), 30.0), np.array([0]), np.array([30.0]))
 TWO = Readout(
@@ -148,7 +148,11 @@ def test_ellipsoid_knows_the_direction_of_the_field():
     along = read(steps(((15.0, 15.1, 15.1), (15.3, 15.1, 15.1), 0.9)), response)
     across = read(steps(((15.1, 15.0, 15.1), (15.1, 15.3, 15.1), 0.9)), response)
     for hits, cos in ((along, 1.0), (across, 0.0)):
-        factor = float(recombination.ellipsoidal_box(3.0, 0.5, cos))
+        factor = float(
+            recombination.modified_box(
+                3.0, 0.5, recombination.DENSITY, 0.904, recombination.ellipsoid_beta(cos)
+            )
+        )
         assert hits.charge.sum() == pytest.approx(0.9 / 23.6e-3 * factor, rel=1e-4)
 
 
@@ -159,7 +163,7 @@ def test_calibrating_with_the_mean_factor_gives_back_the_energy_of_a_track():
     hits = read(track, response)
     drifted = (30 - hits.position[:, 0]) / response.drift_velocity
     visible = hits.charge * 1000 * recombination.W_ION * np.exp(drifted / 5000)
-    energy = visible.sum() / mean_recombination(response, 2.4)
+    energy = visible.sum() / float(recombination.modified_box(2.4, response.field))
     assert energy == pytest.approx(track.energy.sum(), rel=2e-3)
 
 
