@@ -6,10 +6,10 @@ units and descriptions as attributes, and one `offsets` dataset per table with E
 renamed when it is complete, so a file with the final name is always whole.
 """
 
+import io
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -50,13 +50,12 @@ class Writer:
         self.internal = internal
         self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         try:
-            self._file = h5py.File(self._temporary, "w")
+            self._disk = _Disk(self._temporary, "w+")
         except OSError as error:
-            with suppress(OSError):
-                self._temporary.unlink(missing_ok=True)  # a full disk still takes a name
             raise RecoError(
-                f"{self.path}: cannot write here ({_reason(error)}); choose another output with -o"
+                f"{self.path}: cannot write here ({error.strerror}); choose another output with -o"
             ) from None
+        self._file = h5py.File(self._disk, "w")
         self._file.attrs["format"] = FORMAT
         self._file.attrs["version"] = VERSION
         self._file.attrs["provenance"] = json.dumps(dict(provenance), default=str)
@@ -64,13 +63,16 @@ class Writer:
 
     def write(self, products: Iterable[Product]) -> None:
         """Append the events of one batch; all products hold the same events."""
-        try:
-            written: set[tuple[str, str]] = set()
-            for product in products:
-                for f, data in product.items():
-                    self._append(product.columns()[f.name], data, written)
-        except (OSError, RuntimeError) as error:
-            raise RecoError(f"{self.path}: writing failed ({_reason(error)})") from None
+        written: set[tuple[str, str]] = set()
+        for product in products:
+            for f, data in product.items():
+                self._append(product.columns()[f.name], data, written)
+        self._check()
+
+    def _check(self) -> None:
+        if self._disk.failure is not None:
+            reason = self._disk.failure.strerror
+            raise RecoError(f"{self.path}: writing failed ({reason})") from None
 
     def _append(self, spec: Column, data: Array | Ragged, written: set[tuple[str, str]]) -> None:
         if spec.internal and not self.internal:
@@ -117,17 +119,37 @@ class Writer:
     ) -> None:
         try:
             self._file.close()
+            self._disk.close()
             if kind is None:
+                self._check()
                 os.replace(self._temporary, self.path)
-        except (OSError, RuntimeError) as failure:  # closing a file on a full disk
-            raise RecoError(f"{self.path}: writing failed ({_reason(failure)})") from None
+        except OSError as failure:
+            raise RecoError(f"{self.path}: writing failed ({failure.strerror})") from None
         finally:
             self._temporary.unlink(missing_ok=True)
 
 
-def _reason(error: OSError | RuntimeError) -> str:
-    number = getattr(error, "errno", None)
-    return os.strerror(number) if number else str(error).split(",")[0]
+class _Disk(io.FileIO):
+    """A file that keeps what went wrong with it to itself, as `failure`: where libhdf5 learns that
+    it cannot write, it cannot close the file either, and crashes the process at its end."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data)
+        while self.failure is None and len(left):
+            try:
+                left = left[super().write(left) :]
+            except OSError as error:
+                self.failure = error
+        return memoryview(data).nbytes
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+            return size or 0
 
 
 def _split(spec: Column, values: Array) -> list[tuple[str, Array]]:
