@@ -7,7 +7,7 @@ import torch
 from typer.testing import CliRunner
 
 from reco.cli.app import app
-from reco.errors import ConfigError, FormatError
+from reco.errors import ConfigError, FormatError, InputError
 from reco.nn.peer import PeerModel, PeerUNet, from_checkpoint
 from reco.sparse import build_pyramid
 from reco.stages.weights import read
@@ -46,6 +46,14 @@ def test_import_show_and_run(tmp_path: Path) -> None:
 
 def test_shows_shipped_weights() -> None:
     assert "stage segment" in run("show", "segment")
+
+
+def test_widened_weights_are_of_the_same_stage(tmp_path: Path) -> None:
+    file = tmp_path / "wide.safetensors"
+    assert "40 filters" in run("widen", "segment", "--filters", 40, "-o", file)
+    assert read(str(file), "segment").model["filters"] == 40
+    with pytest.raises(InputError, match="has 40; give more"):
+        run("widen", file, "--filters", 40, "-o", tmp_path / "no.safetensors")
 
 
 class Attack:

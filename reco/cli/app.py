@@ -418,6 +418,20 @@ def show_weights(
     typer.echo("\n".join(describe(file)))
 
 
+@weights.command("widen")
+def widen_weights(
+    file: Annotated[str, typer.Argument(metavar="WEIGHTS", help="A file, or a shipped name.")],
+    filters: Annotated[int, typer.Option(help="Channels of the finest level, more than before.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="SAFETENSORS")],
+    seed: Annotated[int, typer.Option(help="Of the parts that copies of a channel get.")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output.")] = False,
+) -> None:
+    """Give the backbone more filters, for `reco train segment --start-from`."""
+    from reco.cli.weights import widen_file
+
+    typer.echo(widen_file(file, filters, seed, output, overwrite))
+
+
 @weights.command("import")
 def import_weights(
     checkpoint: Annotated[

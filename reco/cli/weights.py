@@ -10,7 +10,10 @@ import torch
 
 from reco.cli.files import check_free
 from reco.errors import FormatError, InputError
+from reco.nn.backbone import Backbone
 from reco.nn.peer import State, from_checkpoint
+from reco.nn.widen import widen
+from reco.stages.segment import BackboneModel
 from reco.stages.weights import read, sha256_of, write
 
 STAGE = "uresnet"
@@ -46,6 +49,25 @@ def import_file(
     left = len(state) - len(net.state_dict())
     yield f"written to {output}: {json.dumps(asdict(model))}"
     yield f"left out: {left} of {len(state)} tensors (counters of batches, other networks)"
+
+
+def widen_file(name: str, filters: int, seed: int, output: Path, overwrite: bool) -> str:
+    """Write weights of the backbone with more filters, to train on; returns what was done.
+
+    Raises ConfigError for weights of another stage, InputError for fewer filters.
+    """
+    check_free(output, overwrite)
+    narrow = read(name, "segment")
+    model = BackboneModel(**narrow.model)
+    if filters <= model.filters:
+        raise InputError(f"--filters {filters}: {narrow.path} has {model.filters}; give more")
+    wider = model.model_copy(update={"filters": filters})
+    net, wide = Backbone(**model.model_dump()), Backbone(**wider.model_dump())
+    narrow.into(net)
+    widen(net, wide, torch.Generator().manual_seed(seed))
+    record = {"widened": narrow.sha256, "seed": seed, "training": narrow.training}
+    write(output, wide, "segment", wider.model_dump(), record)
+    return f"written to {output}: {filters} filters that answer as the {model.filters} did"
 
 
 def load_state(checkpoint: Path) -> State:

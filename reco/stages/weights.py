@@ -96,9 +96,16 @@ def write(
     stage: str,
     model: Mapping[str, Any],
     training: Mapping[str, Any],
+    *,
+    half: bool = False,
 ) -> None:
-    """Write under a temporary name and rename. Raises RecoError when the disk refuses."""
+    """Write under a temporary name and rename. Raises RecoError when the disk refuses.
+
+    half: store the weights of convolutions, nearly all of a file, with 16 bits.
+    """
     tensors = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+    if half:
+        tensors = {k: v.half() if v.dim() > 2 else v for k, v in tensors.items()}
     metadata = {
         "format": FORMAT,
         "stage": stage,

@@ -84,7 +84,7 @@ def train_stage(
         "started_from": _lineage(start_from, name),
     }
     if int(os.environ.get("RANK", "0")) == 0:
-        weights.write(path, stage.module, name, stage.model.model_dump(), training)
+        weights.write(path, stage.module, name, stage.model.model_dump(), training, half=True)
     return path
 
 
