@@ -3,6 +3,7 @@
 All is near-linear in the number of points: nothing compares every point with every other.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -136,15 +137,16 @@ def _moments(points, order, first, last):  # type: ignore[no-untyped-def]
     n = len(first)
     centre, covariance = np.zeros((n, 3)), np.zeros((n, 3, 3))
     for g in range(n):
-        rows = order[first[g] : last[g]]
-        for row in rows:
+        count = last[g] - first[g]
+        for k in range(first[g], last[g]):
             for i in range(3):
-                centre[g, i] += points[row, i] / len(rows)
-        for row in rows:
-            rest = points[row] - centre[g]
+                centre[g, i] += points[order[k], i] / count
+        for k in range(first[g], last[g]):
+            row = order[k]
             for i in range(3):
                 for j in range(3):
-                    covariance[g, i, j] += rest[i] * rest[j] / len(rows)
+                    product = (points[row, i] - centre[g, i]) * (points[row, j] - centre[g, j])
+                    covariance[g, i, j] += product / count
     return centre, covariance
 
 
@@ -153,8 +155,8 @@ def _outermost(points, order, first, last, centre, axis):  # type: ignore[no-unt
     ends = np.zeros((len(centre), 2), np.int64)
     for g in range(len(centre)):
         low, high = np.inf, -np.inf
-        for row in order[first[g] : last[g]]:
-            along = 0.0
+        for k in range(first[g], last[g]):
+            row, along = order[k], 0.0
             for i in range(3):
                 along += (points[row, i] - centre[g, i]) * axis[g, i]
             if along < low:
@@ -181,39 +183,53 @@ RADII = (5.0, 7.0, 10.0, 15.0, 20.0)
 """cm from the start of a shower; see cone_direction."""
 
 
-@njit(cache=True, nogil=True)
-def cone_direction(start, points, weight):  # type: ignore[no-untyped-def]
+def cone_direction(start: Array, points: Array, weight: Array) -> Array:
     """(3,) unit vector from the start of a shower into it; zero if there is none to tell it.
 
     start: (3,) cm. points: (N, 3) cm, N >= 1. weight: (N,), positive.
     The mean of the points within some distance of the start; of the RADII the one is taken that
     leaves the smallest error of that mean, as told by the spread across it.
     """
-    offset = points - start
-    distance = np.sqrt(np.sum(offset**2, axis=1))
-    best, least = np.zeros(3), np.inf
+    return np.array(_cone_direction(points - start, weight))
+
+
+@njit(cache=True, nogil=True)
+def _cone_direction(offset, weight):  # type: ignore[no-untyped-def]
+    n = len(offset)
+    distance, nearest = np.empty(n), np.inf
+    for i in range(n):
+        x, y, z = offset[i, 0], offset[i, 1], offset[i, 2]
+        distance[i] = math.sqrt(x * x + y * y + z * z)
+        nearest = min(nearest, distance[i])
+    best_x, best_y, best_z, least = 0.0, 0.0, 0.0, np.inf
     for radius in RADII:
-        near = distance <= max(radius, distance.min())
-        count = np.sum(near)
-        heavy = weight * near
-        mean = np.sum(offset * heavy.reshape(-1, 1), axis=0) / np.sum(heavy)
-        along = np.sqrt(np.sum(mean**2))
+        reach = max(radius, nearest)
+        count, total, x, y, z = 0, 0.0, 0.0, 0.0, 0.0
+        for i in range(n):
+            if distance[i] <= reach:
+                count += 1
+                total += weight[i]
+                x += offset[i, 0] * weight[i]
+                y += offset[i, 1] * weight[i]
+                z += offset[i, 2] * weight[i]
+        x, y, z = x / total, y / total, z / total
+        along = math.sqrt(x * x + y * y + z * z)
         if along == 0 or (count < 3 and radius < RADII[-1]):
             continue
-        axis = mean / along
+        x, y, z = x / along, y / along, z / along
         across = 0.0
-        for i in np.flatnonzero(near):
-            x, y, z = offset[i]
-            across += (y * axis[2] - z * axis[1]) ** 2
-            across += (z * axis[0] - x * axis[2]) ** 2
-            across += (x * axis[1] - y * axis[0]) ** 2
+        for i in range(n):
+            if distance[i] <= reach:
+                across += (offset[i, 1] * z - offset[i, 2] * y) ** 2
+                across += (offset[i, 2] * x - offset[i, 0] * z) ** 2
+                across += (offset[i, 0] * y - offset[i, 1] * x) ** 2
         # half a millimetre: fewer points than a handful may lie on a line by chance
-        error = (np.sqrt(across / count) + 0.05) / along / np.sqrt(count)
+        error = (math.sqrt(across / count) + 0.05) / along / math.sqrt(count)
         if error < least:
-            best, least = axis, error
-        if count == len(points):
+            best_x, best_y, best_z, least = x, y, z, error
+        if count == n:
             break
-    return best
+    return best_x, best_y, best_z
 
 
 @njit(cache=True, nogil=True)
@@ -223,11 +239,15 @@ def start_dedx(along, energy, length, voxel_size):  # type: ignore[no-untyped-de
     along: (N,) distance of the voxels from the start, cm. The first voxel is left out where the
     particle is long enough: it is filled in part only, and shared at a vertex.
     """
-    reach = along.max()
+    reach, whole, window = -np.inf, 0.0, 0.0
+    for i in range(len(along)):
+        reach = max(reach, along[i])
+        whole += energy[i]
+        if voxel_size / 2 < along[i] <= voxel_size / 2 + length:
+            window += energy[i]
     if reach < length + 2 * voxel_size:
-        return energy.sum() / (reach + voxel_size)
-    window = (along > voxel_size / 2) & (along <= voxel_size / 2 + length)
-    return energy[window].sum() / length
+        return whole / (reach + voxel_size)
+    return window / length
 
 
 class Showers(NamedTuple):
@@ -254,13 +274,32 @@ def _open_showers(points, energy, order, first, last, start, window, voxel_size)
     direction, end = np.empty((n, 3)), np.empty(n, np.int64)
     length, dedx = np.empty(n), np.empty(n)
     for s in range(n):
-        rows = order[first[s] : last[s]]
-        place, weight = points[rows], energy[rows]
+        count = last[s] - first[s]
+        offset, weight = np.empty((count, 3)), np.empty(count)
+        origin, least = 0, np.inf
+        for k in range(count):
+            row = order[first[s] + k]
+            weight[k] = energy[row]
+            apart = 0.0
+            for i in range(3):
+                apart += (points[row, i] - start[s, i]) ** 2
+            if apart < least:
+                origin, least = row, apart
         # from the voxel: a point off the axis by a millimetre would tilt what lies near it
-        origin = place[np.argmin(np.sqrt(np.sum((place - start[s]) ** 2, axis=1)))]
-        direction[s] = cone_direction(origin, place, weight)
-        along = np.sum((place - origin) * direction[s], axis=1)
-        near = np.sqrt(np.sum((place - origin) ** 2, axis=1)) <= 2 * window
-        end[s], length[s] = rows[np.argmax(along)], along.max()
-        dedx[s] = start_dedx(along[near], weight[near], window, voxel_size)
+        for k in range(count):
+            for i in range(3):
+                offset[k, i] = points[order[first[s] + k], i] - points[origin, i]
+        x, y, z = _cone_direction(offset, weight)
+        direction[s, 0], direction[s, 1], direction[s, 2] = x, y, z
+        along, near = np.empty(count), 0
+        length[s] = -np.inf
+        for k in range(count):
+            dx, dy, dz = offset[k, 0], offset[k, 1], offset[k, 2]
+            way = dx * x + dy * y + dz * z
+            if way > length[s]:
+                length[s], end[s] = way, order[first[s] + k]
+            if math.sqrt(dx * dx + dy * dy + dz * dz) <= 2 * window:
+                along[near], weight[near] = way, weight[k]
+                near += 1
+        dedx[s] = start_dedx(along[:near], weight[:near], window, voxel_size)
     return direction, end, length, dedx

@@ -1,6 +1,6 @@
 """Which points are close to each other, and what hangs together."""
 
-from heapq import heappop, heappush
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -45,42 +45,59 @@ class Grid(NamedTuple):
     def within(self, targets: Array, radius: float) -> tuple[Array, Array]:
         """(T, 3) places -> all (place, row) with the point not farther than radius: (K,), (K,)."""
         targets = np.ascontiguousarray(targets, np.float64)
-        target, row = _within(*self, targets, float(radius))
-        return target, row
+        room = 16 * len(targets)
+        while True:
+            target, row = np.empty(room, np.int64), np.empty(room, np.int64)
+            room = _within(*self, targets, float(radius), target, row)
+            if room <= len(row):
+                return target[:room], row[:room]
+
+
+# Kernels are plain loops over numbers: whole arrays inside them (sums, slices, comparisons) would
+# take numba seconds to compile on the first run.
 
 
 @njit(cache=True, nogil=True)
-def _within(points, cells, order, low, shape, size, targets, radius):  # type: ignore[no-untyped-def]
-    target, row = np.empty(256, np.int64), np.empty(256, np.int64)
+def _within(points, cells, order, low, shape, size, targets, radius, target, row):  # type: ignore[no-untyped-def]
+    """Fill target and row as far as they reach; return how many there are."""
     n = 0
     limit = radius * radius
     for t in range(len(targets)):
-        x, y, z = targets[t]
-        first_z = max(int(np.floor((z - radius) / size)) - low[2], 0)
-        last_z = min(int(np.floor((z + radius) / size)) - low[2], shape[2] - 1)
+        x, y, z = targets[t, 0], targets[t, 1], targets[t, 2]
+        first_z = max(math.floor((z - radius) / size) - low[2], 0)
+        last_z = min(math.floor((z + radius) / size) - low[2], shape[2] - 1)
         if last_z < first_z:
             continue
-        first_y = max(int(np.floor((y - radius) / size)) - low[1], 0)
-        last_y = min(int(np.floor((y + radius) / size)) - low[1], shape[1] - 1)
-        first_x = max(int(np.floor((x - radius) / size)) - low[0], 0)
-        last_x = min(int(np.floor((x + radius) / size)) - low[0], shape[0] - 1)
+        first_y = max(math.floor((y - radius) / size) - low[1], 0)
+        last_y = min(math.floor((y + radius) / size) - low[1], shape[1] - 1)
+        first_x = max(math.floor((x - radius) / size) - low[0], 0)
+        last_x = min(math.floor((x + radius) / size) - low[0], shape[0] - 1)
         for i in range(first_x, last_x + 1):
             for j in range(first_y, last_y + 1):
                 column = (i * shape[1] + j) * shape[2]
-                k = np.searchsorted(cells, column + first_z)
+                k = _first_from(cells, column + first_z)
                 while k < len(cells) and cells[k] <= column + last_z:
                     p = order[k]
-                    apart = (
-                        (points[p, 0] - x) ** 2 + (points[p, 1] - y) ** 2 + (points[p, 2] - z) ** 2
-                    )
-                    if apart <= limit:
-                        if n == len(row):
-                            target = np.append(target, np.empty_like(target))
-                            row = np.append(row, np.empty_like(row))
-                        target[n], row[n] = t, p
+                    dx, dy, dz = points[p, 0] - x, points[p, 1] - y, points[p, 2] - z
+                    if dx * dx + dy * dy + dz * dz <= limit:
+                        if n < len(row):
+                            target[n], row[n] = t, p
                         n += 1
                     k += 1
-    return target[:n].copy(), row[:n].copy()
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _first_from(rising, value):  # type: ignore[no-untyped-def]
+    """np.searchsorted of one value."""
+    low, high = 0, len(rising)
+    while low < high:
+        middle = (low + high) // 2
+        if rising[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def close_pairs(points: Array, radius: float) -> Array:
@@ -92,9 +109,11 @@ def close_pairs(points: Array, radius: float) -> Array:
 @njit(cache=True, nogil=True)
 def components(pairs, n):  # type: ignore[no-untyped-def]
     """(E, 2) links between n points -> (n,) int32 number of the piece of each, by first point."""
-    root = np.arange(n)
+    root = np.empty(n, np.int64)
+    for i in range(n):
+        root[i] = i
     for e in range(len(pairs)):
-        a, b = pairs[e]
+        a, b = pairs[e, 0], pairs[e, 1]
         while root[a] != a:
             root[a] = root[root[a]]
             a = root[a]
@@ -134,49 +153,89 @@ def bridges(points: Array, piece: Array, order: Array) -> Array:
 @njit(cache=True, nogil=True)
 def _bridges(points, order, rows, offsets):  # type: ignore[no-untyped-def]
     links = np.empty((len(offsets) - 2, 2), np.int64)
+    place = np.empty(len(rows))
+    for k in range(len(rows)):
+        place[k] = order[rows[k]]
     for c in range(len(links)):
-        ahead = rows[offsets[c + 1] : offsets[c + 2]]
-        place = order[ahead]
+        first, last = offsets[c + 1], offsets[c + 2]
         best = np.inf
-        for a in rows[offsets[c] : offsets[c + 1]]:
-            middle = np.searchsorted(place, order[a])
+        for m in range(offsets[c], first):
+            a = rows[m]
+            middle = first + _first_from(place[first:last], order[a])
             for step in (-1, 1):
                 k = middle if step > 0 else middle - 1
-                while 0 <= k < len(ahead) and (place[k] - order[a]) ** 2 < best:
-                    apart = np.sum((points[a] - points[ahead[k]]) ** 2)
+                while first <= k < last and (place[k] - order[a]) ** 2 < best:
+                    apart = _square(points, a, rows[k])
                     if apart < best:
                         best = apart
-                        links[c] = a, ahead[k]
+                        links[c, 0], links[c, 1] = a, rows[k]
                     k += step
     return links
+
+
+@njit(cache=True, nogil=True)
+def _square(points, a, b):  # type: ignore[no-untyped-def]
+    """Squared distance of two rows."""
+    x, y, z = points[a, 0] - points[b, 0], points[a, 1] - points[b, 1], points[a, 2] - points[b, 2]
+    return x * x + y * y + z * z
 
 
 @njit(cache=True, nogil=True)
 def shortest(points, pairs, source):  # type: ignore[no-untyped-def]
     """(N,) lengths of the shortest ways from a row along links (E, 2), infinite for none."""
     n = len(points)
-    first = np.zeros(n + 1, np.int64)
+    # the neighbours of row i: other[first[i] : first[i + 1]]
+    first, other = np.zeros(n + 2, np.int64), np.empty(2 * len(pairs), np.int64)
     for e in range(len(pairs)):
-        first[pairs[e, 0] + 1] += 1
-        first[pairs[e, 1] + 1] += 1
-    first = np.cumsum(first)
-    free = first.copy()
-    other = np.empty(2 * len(pairs), np.int64)
+        first[pairs[e, 0] + 2] += 1
+        first[pairs[e, 1] + 2] += 1
+    for i in range(n):
+        first[i + 2] += first[i + 1]
     for e in range(len(pairs)):
         for side in range(2):
-            other[free[pairs[e, side]]] = pairs[e, 1 - side]
-            free[pairs[e, side]] += 1
+            i = pairs[e, side] + 1
+            other[first[i]] = pairs[e, 1 - side]
+            first[i] += 1
     way = np.full(n, np.inf)
     way[source] = 0.0
-    heap = [(0.0, source)]
-    while len(heap):
-        length, i = heappop(heap)
+    # a heap of rows by their length when they were put in: at most once for each end of a link
+    key, row = np.empty(len(other) + 1), np.empty(len(other) + 1, np.int64)
+    key[0], row[0], size = 0.0, source, 1
+    while size:
+        length, i = key[0], row[0]
+        size -= 1
+        _sink(key, row, size, key[size], row[size])
         if length > way[i]:
             continue
         for k in range(first[i], first[i + 1]):
             j = other[k]
-            total = length + np.sqrt(np.sum((points[i] - points[j]) ** 2))
+            total = length + math.sqrt(_square(points, i, j))
             if total < way[j]:
                 way[j] = total
-                heappush(heap, (total, j))
+                _rise(key, row, size, total, j)
+                size += 1
     return way
+
+
+@njit(cache=True, nogil=True)
+def _rise(key, row, at, length, i):  # type: ignore[no-untyped-def]
+    """Put an entry at the end of a heap."""
+    while at > 0 and key[(at - 1) // 2] > length:
+        key[at], row[at] = key[(at - 1) // 2], row[(at - 1) // 2]
+        at = (at - 1) // 2
+    key[at], row[at] = length, i
+
+
+@njit(cache=True, nogil=True)
+def _sink(key, row, size, length, i):  # type: ignore[no-untyped-def]
+    """Put an entry in place of the first of a heap."""
+    at = 0
+    while 2 * at + 1 < size:
+        below = 2 * at + 1
+        if below + 1 < size and key[below + 1] < key[below]:
+            below += 1
+        if key[below] >= length:
+            break
+        key[at], row[at] = key[below], row[below]
+        at = below
+    key[at], row[at] = length, i

@@ -75,8 +75,12 @@ def _merge(place, score, kind, order, near, cuts, min_votes):  # type: ignore[no
             continue
         count, total = 0, 0.0
         best[n] = score[k]
-        middle[n], votes[n] = 0.0, 0.0
-        for i in near[cuts[k] : cuts[k + 1]]:
+        for axis in range(3):
+            middle[n, axis] = 0.0
+        for type_ in range(N_SEMANTIC):
+            votes[n, type_] = 0.0
+        for m in range(cuts[k], cuts[k + 1]):
+            i = near[m]
             if free[i]:
                 free[i] = False
                 count += 1
@@ -85,6 +89,7 @@ def _merge(place, score, kind, order, near, cuts, min_votes):  # type: ignore[no
                 for axis in range(3):
                     middle[n, axis] += score[i] * place[i, axis]
         if count >= min_votes:
-            middle[n] /= total
+            for axis in range(3):
+                middle[n, axis] /= total
             n += 1
     return middle[:n], votes[:n], best[:n]
