@@ -1,7 +1,14 @@
-"""Files over HTTP, from a server on this machine that serves parts of files."""
+"""Files over HTTP and XRootD, from servers on this machine."""
 
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -90,6 +97,54 @@ def test_the_same_as_on_disk(serve: Any, tmp_path: Path) -> None:
             assert far.describe().format == near.describe().format
             for start, stop in ((0, len(near)), (len(near) - 1, len(near)), (1, 2)):
                 assert same(near.read(start, stop), far.read(start, stop))
+
+
+@pytest.fixture
+def xrootd() -> Iterator[tuple[Path, str]]:
+    """A folder, and the URL under which an XRootD server has it."""
+    pytest.importorskip("fsspec_xrootd")
+    server = shutil.which("xrootd")
+    if server is None:
+        pytest.skip("no xrootd: it is in xrootd-server of Debian, or xrootd of conda-forge")
+    with socket.create_server(("", 0)) as free:
+        port = free.getsockname()[1]
+    # not tmp_path: a server that root starts runs as nobody, who may not look into it
+    with tempfile.TemporaryDirectory() as name:
+        folder, settings = Path(name).resolve(), Path(name, "xrootd.cfg")
+        settings.write_text(
+            f"xrd.port {port}\nall.export {folder} r/o\n"
+            f"all.adminpath {folder}\nall.pidpath {folder}\n"
+        )
+        as_nobody = ["-R", "nobody"] if os.geteuid() == 0 else []
+        if as_nobody:
+            shutil.chown(folder, "nobody")
+        words = [server, "-c", str(settings), *as_nobody]
+        with subprocess.Popen(words, stderr=subprocess.DEVNULL, cwd=folder) as process:
+            try:
+                wait_for(port)
+                yield folder, f"root://localhost:{port}/{folder}"
+            finally:
+                process.terminate()
+
+
+def wait_for(port: int) -> None:
+    for _ in range(100):
+        with contextlib.suppress(OSError), socket.create_connection(("localhost", port)):
+            return
+        time.sleep(0.1)
+    pytest.fail("the XRootD server does not answer")
+
+
+def test_xrootd_gives_the_same_as_the_disk(xrootd: tuple[Path, str]) -> None:
+    folder, url = xrootd
+    for path in files(folder):
+        path.chmod(0o644)
+        with open_input(path) as near, open_input(f"{url}/{path.name}") as far:
+            assert far.describe().path == f"{url}/{path.name}"
+            assert same(near.read(0, len(near)), far.read(0, len(near)))
+            assert same(near.read(1, 2), far.read(1, 2))
+    with pytest.raises(FormatError, match=r"cannot be opened .*no such file"):
+        open_input(f"{url}/none.root")
 
 
 def test_a_run_over_a_url(
