@@ -48,6 +48,14 @@ def test_shows_shipped_weights() -> None:
     assert "stage segment" in run("show", "segment")
 
 
+def test_graph_networks_follow_a_wider_backbone(tmp_path: Path) -> None:
+    file = tmp_path / "wide.safetensors"
+    run("widen", "interactions", "--filters", 40, "-o", file)
+    assert read(str(file), "interactions").model["features"] == 40
+    with pytest.raises(ConfigError, match="of stage 'estimates'; segment, particles, inter"):
+        run("widen", "estimates", "--filters", 40, "-o", tmp_path / "no.safetensors")
+
+
 def test_widened_weights_are_of_the_same_stage(tmp_path: Path) -> None:
     file = tmp_path / "wide.safetensors"
     assert "40 filters" in run("widen", "segment", "--filters", 40, "-o", file)

@@ -421,12 +421,13 @@ def show_weights(
 @weights.command("widen")
 def widen_weights(
     file: Annotated[str, typer.Argument(metavar="WEIGHTS", help="A file, or a shipped name.")],
-    filters: Annotated[int, typer.Option(help="Channels of the finest level, more than before.")],
+    filters: Annotated[int, typer.Option(help="Of the backbone, more than before.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="SAFETENSORS")],
     seed: Annotated[int, typer.Option(help="Of the parts that copies of a channel get.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output.")] = False,
 ) -> None:
-    """Give the backbone more filters, for `reco train segment --start-from`."""
+    """Give the backbone more filters, and let the graph networks read them: weights that answer as
+    before, for `reco train --start-from`."""
     from reco.cli.weights import widen_file
 
     typer.echo(widen_file(file, filters, seed, output, overwrite))

@@ -2,19 +2,26 @@
 
 import json
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from reco.cli.files import check_free
-from reco.errors import FormatError, InputError
+from reco.detector import Detector
+from reco.errors import ConfigError, FormatError, InputError
 from reco.nn.backbone import Backbone
 from reco.nn.peer import State, from_checkpoint
-from reco.nn.widen import widen
-from reco.stages.segment import BackboneModel
+from reco.nn.widen import widen_backbone, widen_input
+from reco.stages import find
+from reco.stages.base import Context
+from reco.stages.graphs import N_NODE_FEATURES
 from reco.stages.weights import read, sha256_of, write
+
+FILTERS = {"segment": "filters", "particles": "features", "interactions": "features"}
+"""Of the options of a network, the one that is the number of filters of the backbone."""
 
 STAGE = "uresnet"
 """What imported files say of themselves; see reco.nn.peer.PeerUNet."""
@@ -52,22 +59,38 @@ def import_file(
 
 
 def widen_file(name: str, filters: int, seed: int, output: Path, overwrite: bool) -> str:
-    """Write weights of the backbone with more filters, to train on; returns what was done.
+    """Write weights for a backbone of more filters, to train on; returns what was done.
 
-    Raises ConfigError for weights of another stage, InputError for fewer filters.
+    Raises ConfigError for weights of a stage that reads none of them, InputError for fewer.
     """
     check_free(output, overwrite)
-    narrow = read(name, "segment")
-    model = BackboneModel(**narrow.model)
-    if filters <= model.filters:
-        raise InputError(f"--filters {filters}: {narrow.path} has {model.filters}; give more")
-    wider = model.model_copy(update={"filters": filters})
-    net, wide = Backbone(**model.model_dump()), Backbone(**wider.model_dump())
-    narrow.into(net)
-    widen(net, wide, torch.Generator().manual_seed(seed))
+    narrow = read(name)
+    if narrow.stage not in FILTERS:
+        raise ConfigError(
+            f"{narrow.path}: of stage {narrow.stage!r}; {', '.join(FILTERS)} can grow"
+        )
+    option = FILTERS[narrow.stage]
+    now = narrow.model[option]
+    if filters <= now:
+        raise InputError(f"--filters {filters}: {narrow.path} has {now}; give more")
+    wider = {**narrow.model, option: filters}
+    before, after = (_network(narrow.stage, model) for model in (narrow.model, wider))
+    narrow.into(before)
+    generator = torch.Generator().manual_seed(seed)
+    if isinstance(before, Backbone):
+        widen_backbone(before, after, generator)
+    else:
+        widen_input(before, after, N_NODE_FEATURES, (now, filters), generator)
     record = {"widened": narrow.sha256, "seed": seed, "training": narrow.training}
-    write(output, wide, "segment", wider.model_dump(), record)
-    return f"written to {output}: {filters} filters that answer as the {model.filters} did"
+    write(output, after, narrow.stage, wider, record)
+    return f"written to {output}: for {filters} filters, where it had {now}"
+
+
+def _network(name: str, model: Mapping[str, Any]) -> Any:
+    """Of a stage, with fresh weights."""
+    stage: Any = find(name)
+    context = Context(Detector.load("generic"), torch.device("cpu"))
+    return stage(stage.Options(), context).network(stage.Model(**model))
 
 
 def load_state(checkpoint: Path) -> State:
