@@ -144,6 +144,7 @@ def node_features(voxels: VoxelTable, members: Members, shape: Shapes, points: T
     straight = np.abs((shape.direction * shape.axis).sum(axis=1))
     score = members.mean(voxels.scores)
     alone = (shape.n == 1).astype(float)
+    features = voxels.features.astype(np.float32)
     columns = [
         np.log(shape.n) / 3,
         np.log(np.maximum(shape.energy, 1e-3)) / 3,
@@ -165,8 +166,8 @@ def node_features(voxels: VoxelTable, members: Members, shape: Shapes, points: T
         score,
         -(score * np.log(np.maximum(score, 1e-6))).sum(axis=1, keepdims=True),
         members.max(voxels.scores),
-        members.mean(voxels.features.astype(np.float32)),
-        members.max(voxels.features.astype(np.float32)),
+        members.mean(features),
+        members.max(features),
     ]
     return np.concatenate(blocks, axis=1).astype(np.float32)
 
@@ -178,14 +179,14 @@ def _density(voxels: VoxelTable, members: Members, apart: Array) -> Array:
     return np.log(np.maximum(mean, 1e-3))
 
 
-def local_directions(cells: Cells) -> Array:
-    """(R, 3) unit vectors, of either sign: how the cluster runs around each of its cells."""
-    if len(cells.centre) == 0:
+def local_directions(cells: Cells, which: Array) -> Array:
+    """(K,) cells -> (K, 3) unit vectors, of either sign: how the cluster runs around each."""
+    if len(which) == 0:
         return np.zeros((0, 3))
     k = min(LOCAL_CELLS, len(cells.centre))
-    apart, near = cKDTree(cells.centre).query(cells.centre, k)
+    apart, near = cKDTree(cells.centre).query(cells.centre[which], k)
     apart, near = apart.reshape(-1, k), near.reshape(-1, k)
-    same = (cells.cluster[near] == cells.cluster[:, None]) & (apart < LOCAL_RADIUS)
+    same = (cells.cluster[near] == cells.cluster[which, None]) & (apart < LOCAL_RADIUS)
     weight = same / same.sum(axis=1, keepdims=True)
     place = cells.centre[near]
     rest = place - (place * weight[..., None]).sum(axis=1, keepdims=True)
@@ -205,70 +206,103 @@ def pair_features(
     score: (C, 5) mean class scores. links: (M,) touching voxels of each pair, and their mean
     affinity (0 for none).
     """
-    contact = (sampled.points[pairs.row_a], sampled.points[pairs.row_b])
-    local = local_directions(sampled.fine)[_cell_of(sampled.fine)]
-    runs = (local[pairs.row_a], local[pairs.row_b])
-    ends = (pairs.a, pairs.b)
-    gap = contact[1] - contact[0]
-    between = shape.centre[pairs.b] - shape.centre[pairs.a]
-    starts = shape.start[pairs.b] - shape.start[pairs.a]
+    ends = (
+        _End.of(shape, pairs.a, sampled.points[pairs.row_a]),
+        _End.of(shape, pairs.b, sampled.points[pairs.row_b]),
+    )
+    a, b = ends
+    runs = _runs(sampled.fine, pairs)
+    gap, starts = b.contact - a.contact, _norm(b.start - a.start)
     common = [
         *_lengths(pairs.distance),
-        np.log1p(_norm(between)) / 2,
-        np.log1p(_norm(starts)) / 2,
-        np.exp(-_norm(starts) / 5),
+        np.log1p(_norm(b.centre - a.centre)) / 2,
+        np.log1p(starts) / 2,
+        np.exp(-starts / 5),
         (score[pairs.a] * score[pairs.b]).sum(axis=1),
-        (shape.direction[pairs.a] * shape.direction[pairs.b]).sum(axis=1),
-        np.abs((shape.axis[pairs.a] * shape.axis[pairs.b]).sum(axis=1)),
-        np.abs((runs[0] * runs[1]).sum(axis=1)),
+        _dot(a.direction, b.direction),
+        np.abs(_dot(shape.axis.T[:, pairs.a], shape.axis.T[:, pairs.b])),
+        np.abs(_dot(*runs)),
         np.log1p(links[0]),
         links[1],
     ]
-    own = [
-        _side(shape, ends[side], ends[1 - side], contact[side], runs[side], gap) for side in (0, 1)
-    ]
-    return np.concatenate([np.stack(common, axis=1), *own], axis=1).astype(np.float32)
+    own = [*_side(a, b, runs[0], gap), *_side(b, a, runs[1], gap)]
+    return np.stack([*common, *own], axis=1, dtype=np.float32, casting="same_kind")
 
 
-def _side(
-    shape: Shapes, this: Array, other: Array, contact: Array, runs: Array, gap: Array
-) -> Array:
-    """(M, N_OWN): the other cluster as seen from this one."""
-    towards = shape.centre[other] - shape.start[this]
-    along = (towards * shape.direction[this]).sum(axis=1)
-    to_start = shape.start[other] - shape.start[this]
-    start_along = (to_start * shape.direction[this]).sum(axis=1)
-    columns = [
+class _End(NamedTuple):
+    """The cluster at one end of M pairs, as in Shapes but (3, M); contact: its closest voxel."""
+
+    start: Array
+    end: Array
+    centre: Array
+    direction: Array
+    contact: Array
+    scalars: list[Array]
+
+    @staticmethod
+    def of(shape: Shapes, cluster: Array, contact: Array) -> "_End":
+        vectors = (shape.start, shape.end, shape.centre, shape.direction)
+        scalars = [
+            np.log(shape.n) / 3,
+            np.log(np.maximum(shape.energy, 1e-3)) / 3,
+            np.log1p(shape.spread[:, 0]) / 2,
+            np.log1p(_norm((shape.end - shape.start).T)) / 2,
+        ]
+        return _End(
+            *(np.ascontiguousarray(v.T)[:, cluster] for v in vectors),
+            np.ascontiguousarray(contact.T),
+            [column[cluster] for column in scalars],
+        )
+
+
+def _runs(cells: Cells, pairs: Contacts) -> tuple[Array, Array]:
+    """(3, M) each: how both clusters run at their contact."""
+    cell = _cell_of(cells)
+    a, b = cell[pairs.row_a], cell[pairs.row_b]
+    which = np.flatnonzero(np.bincount(np.concatenate([a, b]), minlength=len(cells.cluster)))
+    local = np.zeros((3, len(cells.cluster)))
+    local[:, which] = local_directions(cells, which).T
+    return local[:, a], local[:, b]
+
+
+def _side(this: _End, other: _End, runs: Array, gap: Array) -> list[Array]:
+    """N_OWN columns: the other cluster as seen from this one."""
+    towards, to_start = other.centre - this.start, other.start - this.start
+    along, start_along = _dot(towards, this.direction), _dot(to_start, this.direction)
+    from_start, from_end = _norm(this.contact - this.start), _norm(this.contact - this.end)
+    return [
         along / np.maximum(_norm(towards), 1e-6),
         np.sign(along) * np.log1p(np.abs(along)) / 2,
         np.log1p(_aside(towards, along)) / 2,
         start_along / np.maximum(_norm(to_start), 1e-6),
         np.log1p(_aside(to_start, start_along)) / 2,
-        np.log1p(_norm(contact - shape.start[this])) / 2,
-        np.log1p(_norm(contact - shape.end[this])) / 2,
-        np.exp(-_norm(contact - shape.start[this]) / 3),
-        np.exp(-_norm(contact - shape.end[this]) / 3),
-        np.log1p(_norm(shape.start[other] - contact)) / 2,
-        np.abs((runs * gap).sum(axis=1)) / np.maximum(_norm(gap), 1e-6),
-        np.log(shape.n[this]) / 3,
-        np.log(np.maximum(shape.energy[this], 1e-3)) / 3,
-        np.log1p(shape.spread[this, 0]) / 2,
-        np.log1p(_norm(shape.end[this] - shape.start[this])) / 2,
+        np.log1p(from_start) / 2,
+        np.log1p(from_end) / 2,
+        np.exp(-from_start / 3),
+        np.exp(-from_end / 3),
+        np.log1p(_norm(other.start - this.contact)) / 2,
+        np.abs(_dot(runs, gap)) / np.maximum(_norm(gap), 1e-6),
+        *this.scalars,
     ]
-    return np.stack(columns, axis=1)
 
 
 def _lengths(distance: Array) -> list[Array]:
     return [np.log1p(distance) / 2, distance / 50, np.exp(-distance / 2), np.exp(-distance / 8)]
 
 
+def _dot(a: Array, b: Array) -> Array:
+    """(3, M) each -> (M,)."""
+    return np.asarray((a * b).sum(axis=0))
+
+
 def _norm(vectors: Array) -> Array:
-    return np.asarray(np.linalg.norm(vectors, axis=1))
+    """(3, M) -> (M,)."""
+    return np.sqrt(_dot(vectors, vectors))
 
 
 def _aside(vectors: Array, along: Array) -> Array:
-    """Distance from a line, of the ends of vectors that are `along` it."""
-    return np.sqrt(np.maximum((vectors**2).sum(axis=1) - along**2, 0))
+    """Distance from a line, of the ends of vectors (3, M) that are `along` it."""
+    return np.sqrt(np.maximum(_dot(vectors, vectors) - along**2, 0))
 
 
 def _cell_of(cells: Cells) -> Array:

@@ -12,6 +12,7 @@ from numba import njit
 from scipy.spatial import cKDTree
 
 from reco.data.ragged import Array, offsets_of
+from reco.ops.voxelize import starts
 
 FINE, COARSE = 4, 16
 """Voxels. Edges of the cells: near pairs are exact, far ones to about one fine cell."""
@@ -90,24 +91,26 @@ def cells_of(points: Array, cluster: Array, size: float) -> Cells:
     place -= place.min(axis=0, initial=0)
     shape = place.max(axis=0, initial=0) + 1
     key = ((cluster * shape[0] + place[:, 0]) * shape[1] + place[:, 1]) * shape[2] + place[:, 2]
-    _, first, cell = np.unique(key, return_index=True, return_inverse=True)
-    members = Members.of(cell.reshape(-1))
-    return Cells(members.mean(points), cluster[first], members)
+    order = np.argsort(key, kind="stable")
+    first = starts(key[order])
+    members = Members(order, np.append(first, len(order)))
+    return Cells(members.mean(points), cluster[order[first]], members)
 
 
 class Sampled(NamedTuple):
-    """The voxels of an event at three sizes. points: (N, 3) float. fine: over points. coarse:
-    over the centres of the fine cells."""
+    """The voxels of an event at three sizes. points: (N, 3) float, cluster: (N,) int64. fine: over
+    points. coarse: over the centres of the fine cells."""
 
     points: Array
+    cluster: Array
     fine: Cells
     coarse: Cells
 
     @staticmethod
     def of(index: Array, cluster: Array) -> "Sampled":
-        points = index.astype(np.float64)
-        fine = cells_of(points, cluster.astype(np.int64), FINE)
-        return Sampled(points, fine, cells_of(fine.centre, fine.cluster, COARSE))
+        points, cluster = index.astype(np.float64), cluster.astype(np.int64)
+        fine = cells_of(points, cluster, FINE)
+        return Sampled(points, cluster, fine, cells_of(fine.centre, fine.cluster, COARSE))
 
 
 def contacts(sampled: Sampled, n_near: int, n_cells: int, links: Array, extra: Array) -> Contacts:
@@ -123,9 +126,9 @@ def contacts(sampled: Sampled, n_near: int, n_cells: int, links: Array, extra: A
     wanted = distinct_pairs(extra[extra[:, 0] != extra[:, 1]])
     spans = np.searchsorted(sampled.coarse.cluster, np.arange(_count(sampled) + 1))
     cells = closest_cells(sampled.coarse.centre, spans, wanted)
-    rest = _distinct(sampled, _of_cells(sampled, sampled.coarse, cells))
-    rows = [np.stack([c.row_a, c.row_b], axis=1) for c in (close, rest)]
-    return _distinct(sampled, np.concatenate(rows))
+    rest = _of_cells(sampled, sampled.coarse, cells)
+    rows = np.stack([close.row_a, close.row_b], axis=1)
+    return _distinct(sampled, np.concatenate([rows, rest]))
 
 
 def _count(sampled: Sampled) -> int:
@@ -137,8 +140,8 @@ def _neighbours(cells: Cells, k: int) -> Array:
     if len(cells.centre) < 2:
         return np.zeros((0, 2), np.int64)
     near = cKDTree(cells.centre).query(cells.centre, min(k + 1, len(cells.centre)))[1]
-    pairs = np.stack([np.repeat(np.arange(len(near)), near.shape[1]), near.reshape(-1)], axis=1)
-    return pairs[cells.cluster[pairs[:, 0]] != cells.cluster[pairs[:, 1]]]
+    foreign = cells.cluster[near] != cells.cluster[:, None]
+    return np.stack([np.nonzero(foreign)[0], near[foreign]], axis=1)
 
 
 def _of_cells(sampled: Sampled, cells: Cells, pairs: Array) -> Array:
@@ -151,28 +154,30 @@ def _of_cells(sampled: Sampled, cells: Cells, pairs: Array) -> Array:
 
 def distinct_pairs(pairs: Array) -> Array:
     """(K, 2) non-negative numbers -> the distinct unordered pairs, smaller first, sorted."""
-    low, high = np.sort(pairs.astype(np.int64), axis=1).T
+    low, high = _sorted(*pairs.astype(np.int64, copy=False).T)
     n = int(high.max(initial=0)) + 1
-    return np.stack(np.divmod(np.unique(low * n + high), n), axis=1)
+    key = np.sort(low * n + high)
+    return np.stack(np.divmod(key[starts(key)], n), axis=1)
+
+
+def _sorted(a: Array, b: Array) -> tuple[Array, Array]:
+    return np.minimum(a, b), np.maximum(a, b)
 
 
 def _distinct(sampled: Sampled, rows: Array) -> Contacts:
     """(K, 2) rows of voxels -> the closest of each pair of clusters."""
-    of_row = np.empty(len(sampled.points), np.int64)
-    of_row[sampled.fine.members.order] = np.repeat(
-        sampled.fine.cluster, sampled.fine.members.counts
-    )
-    swap = of_row[rows[:, 0]] > of_row[rows[:, 1]]
-    rows = np.where(swap[:, None], rows[:, ::-1], rows)
-    a, b = of_row[rows[:, 0]], of_row[rows[:, 1]]
-    distance = np.linalg.norm(sampled.points[rows[:, 0]] - sampled.points[rows[:, 1]], axis=1)
+    row_a, row_b = rows.T
+    swap = sampled.cluster[row_a] > sampled.cluster[row_b]
+    row_a, row_b = np.where(swap, row_b, row_a), np.where(swap, row_a, row_b)
+    a, b = sampled.cluster[row_a], sampled.cluster[row_b]
+    distance = np.linalg.norm(sampled.points[row_a] - sampled.points[row_b], axis=1)
     key = a * (_count(sampled) + 1) + b
-    kept = _closest_of_each(key, np.argsort(key, kind="stable"), distance, rows)
-    return Contacts(a[kept], b[kept], rows[kept, 0], rows[kept, 1], distance[kept])
+    kept = _closest_of_each(key, np.argsort(key), distance, row_a, row_b)
+    return Contacts(a[kept], b[kept], row_a[kept], row_b[kept], distance[kept])
 
 
 @njit(cache=True, nogil=True)
-def _closest_of_each(key, order, distance, rows):  # type: ignore[no-untyped-def]
+def _closest_of_each(key, order, distance, row_a, row_b):  # type: ignore[no-untyped-def]
     """Of the entries with the same key (sorted by order) the closest, and of these the first."""
     kept = np.empty(len(order), np.int64)
     n = 0
@@ -184,9 +189,9 @@ def _closest_of_each(key, order, distance, rows):  # type: ignore[no-untyped-def
         best = kept[n - 1]
         closer = distance[e] < distance[best]
         if distance[e] == distance[best]:
-            closer = rows[e, 0] < rows[best, 0]
-            if rows[e, 0] == rows[best, 0]:
-                closer = rows[e, 1] < rows[best, 1]
+            closer = row_a[e] < row_a[best]
+            if row_a[e] == row_a[best]:
+                closer = row_b[e] < row_b[best]
         if closer:
             kept[n - 1] = e
     return kept[:n]
@@ -194,12 +199,13 @@ def _closest_of_each(key, order, distance, rows):  # type: ignore[no-untyped-def
 
 def _nearest(pairs: Contacts, n: int) -> Contacts:
     """The pairs that are among the n closest of one of their clusters."""
-    cluster = np.concatenate([pairs.a, pairs.b])
-    pair = np.tile(np.arange(len(pairs.a)), 2)
-    order = np.lexsort((pair, pairs.distance[pair], cluster))
+    # of equally close pairs the first: those with b stand before those with a, as in `pairs`
+    cluster = np.concatenate([pairs.b, pairs.a])
+    order = np.lexsort((np.tile(pairs.distance, 2), cluster))
     counts = np.bincount(cluster)
     first = np.repeat(np.cumsum(counts) - counts, counts)
-    kept = np.unique(pair[order[np.arange(len(order)) - first < n]])
+    kept = np.zeros(len(pairs.a), bool)
+    kept[order[np.arange(len(order)) - first < n] % max(len(kept), 1)] = True
     return Contacts(*(column[kept] for column in pairs))
 
 

@@ -104,7 +104,8 @@ def test_hardly_any_voxels(n):
 
 def test_a_track_runs_along_itself_everywhere():
     line = np.stack([np.arange(60), np.arange(60), np.zeros(60)], axis=1)
-    directions = local_directions(cells_of(line.astype(float), np.zeros(60, int), FINE))
+    cells = cells_of(line.astype(float), np.zeros(60, int), FINE)
+    directions = local_directions(cells, np.arange(len(cells.centre)))
     np.testing.assert_allclose(np.abs(directions @ [1, 1, 0]) / np.sqrt(2), 1, atol=1e-6)
 
 
