@@ -29,7 +29,7 @@ class Ragged:
         offsets = np.asarray(self.offsets, dtype=np.int64)
         if offsets.ndim != 1 or len(offsets) == 0 or offsets[0] != 0:
             raise InputError(f"offsets must be one-dimensional and start at 0, not {offsets[:3]}")
-        if offsets[-1] != len(self.values) or (np.diff(offsets) < 0).any():
+        if offsets[-1] != len(self.values) or (offsets[1:] < offsets[:-1]).any():
             raise InputError(
                 f"offsets must rise from 0 to the number of rows ({len(self.values)}), "
                 f"and end at {offsets[-1]}"

@@ -72,12 +72,16 @@ class _Messages(nn.Module):
         self.pair = nn.Linear(width, width)
         self.pair_norm, self.node_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.message = nn.Linear(width, width)
-        self.node = nn.Sequential(nn.Linear(3 * width, width), nn.ReLU(), nn.Linear(width, width))
+        self.node = nn.Sequential(
+            nn.Linear(3 * width, width), nn.ReLU(inplace=True), nn.Linear(width, width)
+        )
 
     def forward(self, nodes: Tensor, edges: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
         state = self.node_norm(nodes)
-        ends = self.source(state)[edges[0]] + self.target(state)[edges[1]]
-        message = self.message(torch.relu(ends + self.pair(self.pair_norm(pairs))))
+        ends = self.source(state).index_select(0, edges[0])
+        ends += self.target(state).index_select(0, edges[1])
+        ends += self.pair(self.pair_norm(pairs))
+        message = self.message(ends.relu_())
         pairs = pairs + message
         gathered = _gathered(message, edges[1], len(nodes))
         return nodes + self.node(torch.cat([state, *gathered], dim=1)), pairs
@@ -145,8 +149,8 @@ LARGEST_INPUT = 8.0
 
 
 def _scaled(values: Tensor, mean: Tensor, width: Tensor) -> Tensor:
-    return ((values - mean) / width).clamp(-LARGEST_INPUT, LARGEST_INPUT)
+    return (values - mean).div_(width).clamp_(-LARGEST_INPUT, LARGEST_INPUT)
 
 
 def _two_layers(inputs: int, width: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, outputs))
+    return nn.Sequential(nn.Linear(inputs, width), nn.ReLU(inplace=True), nn.Linear(width, outputs))

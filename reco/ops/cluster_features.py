@@ -220,7 +220,7 @@ def pair_features(
         np.exp(-starts / 5),
         (score[pairs.a] * score[pairs.b]).sum(axis=1),
         _dot(a.direction, b.direction),
-        np.abs(_dot(shape.axis.T[:, pairs.a], shape.axis.T[:, pairs.b])),
+        np.abs(_dot(shape.axis[pairs.a].T, shape.axis[pairs.b].T)),
         np.abs(_dot(*runs)),
         np.log1p(links[0]),
         links[1],
@@ -241,7 +241,6 @@ class _End(NamedTuple):
 
     @staticmethod
     def of(shape: Shapes, cluster: Array, contact: Array) -> "_End":
-        vectors = (shape.start, shape.end, shape.centre, shape.direction)
         scalars = [
             np.log(shape.n) / 3,
             np.log(np.maximum(shape.energy, 1e-3)) / 3,
@@ -249,10 +248,18 @@ class _End(NamedTuple):
             np.log1p(_norm((shape.end - shape.start).T)) / 2,
         ]
         return _End(
-            *(np.ascontiguousarray(v.T)[:, cluster] for v in vectors),
-            np.ascontiguousarray(contact.T),
+            _columns(shape.start)[:, cluster],
+            _columns(shape.end)[:, cluster],
+            _columns(shape.centre)[:, cluster],
+            _columns(shape.direction)[:, cluster],
+            _columns(contact),
             [column[cluster] for column in scalars],
         )
+
+
+def _columns(vectors: Array) -> Array:
+    """(K, 3) -> (3, K)."""
+    return np.ascontiguousarray(vectors.T)
 
 
 def _runs(cells: Cells, pairs: Contacts) -> tuple[Array, Array]:
