@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from tests.faults.campaign import mutations, table
 from tests.faults.judge import GOOD
-from tests.faults.kills import kill_often
+from tests.faults.kills import kill_runs, kill_submitters
 from tests.faults.memory import growth
 from tests.faults.test_yaml import documents
 from tests.test_pipeline import pipeline, write_hits
@@ -26,8 +26,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         source = write_hits(Path(name) / "hits.h5", [[1.0 + i % 7, 2.0] for i in range(60)])
         if words.kills:
-            found = kill_often(pipeline(1), source, Path(name), words.kills)
-            print(f"{words.kills} kills: {found}; every next run as the first")
+            submitted = words.kills // 4  # workers take seconds to begin
+            found = kill_runs(source, Path(name), words.kills - submitted)
+            print(f"reco run: {found}; every next run as the first", flush=True)
+            found = kill_submitters(source, Path(name), submitted)
+            print(f"reco submit: {found}; every shard once, merged as one run", flush=True)
         if words.events:
             grown = growth(pipeline(3), source, words.events)
             print(f"{words.events} events: resident memory grew by {grown:.2%}")

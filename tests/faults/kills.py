@@ -1,18 +1,25 @@
 """Runs that are killed at a random moment, and what is found afterwards."""
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from reco.pipeline import Pipeline
+from reco.batch.manifest import SHARDS, ledger
+from reco.batch.merge import merge
+from reco.batch.plan import WorkItem
+from reco.cli.app import app
+from reco.stages.weights import sha256_of
+from tests.batch.conftest import pipeline
 
 KILLED = -signal.SIGKILL
-LONGEST = 300
+LONGEST = 900
 """Seconds after which a child is ended: a fork of a process with threads may wait for ever."""
 
 
@@ -33,6 +40,12 @@ def in_child(action: Callable[[], object], *, kill_after: float | None = None) -
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def command(*words: object) -> None:
+    """`reco WORDS`, without a word."""
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        assert not app([*map(str, words)], prog_name="reco", standalone_mode=False)
+
+
 def tables(path: Path) -> dict[str, bytes]:
     """The bytes of every column of an output."""
     columns: dict[str, bytes] = {}
@@ -46,29 +59,66 @@ def tables(path: Path) -> dict[str, bytes]:
     return columns
 
 
-def kill_often(pipeline: Pipeline, source: Path, folder: Path, kills: int) -> dict[str, int]:
-    """Kill a run at random moments, go on after each. Counts of what was found.
+def kill_often(
+    action: Callable[[], object], look: Callable[[bool], None], kills: int
+) -> dict[str, int]:
+    """Begin an action so often and kill it at a random moment. Counts of what was found.
 
-    Raises AssertionError where a run leaves a broken output, or the next one is not as the first.
+    look: is called after each with whether it came to its end, and raises what is wrong.
     """
-    wanted_path, output = folder / "wanted.h5", folder / "out.h5"
-    began = time.monotonic()
-    assert in_child(lambda: pipeline.process(source, wanted_path)) == 0
+    began, rng = time.monotonic(), np.random.default_rng(kills)
+    assert in_child(action) == 0
     took = time.monotonic() - began
-    wanted, rng = tables(wanted_path), np.random.default_rng(kills)
+    look(True)
     found = {"killed before the end": 0, "complete": 0}
     for _ in range(kills):
-        status = in_child(
-            lambda: pipeline.process(source, output, overwrite=True),
-            kill_after=float(rng.uniform(0, 1.2 * took)),
-        )
+        status = in_child(action, kill_after=float(rng.uniform(0, 1.2 * took)))
         assert status in (0, KILLED)
         found["killed before the end" if status else "complete"] += 1
-        if output.exists():
+        look(status == 0)
+    assert in_child(action) == 0
+    look(True)
+    return found
+
+
+def kill_runs(source: Path, folder: Path, kills: int) -> dict[str, int]:
+    """`reco run`: no output is left that is not whole, and at the end nothing else."""
+    chain, output, wanted_path = pipeline(folder), folder / "out.h5", folder / "wanted.h5"
+    known = {chain.name, source.name, wanted_path.name}
+    assert in_child(lambda: command("run", chain, source, "-o", wanted_path)) == 0
+    wanted = tables(wanted_path)
+
+    def look(complete: bool) -> None:
+        if complete or output.exists():
             assert tables(output) == wanted
             output.unlink()
-    assert in_child(lambda: pipeline.process(source, output)) == 0
-    assert tables(output) == wanted
-    left = {path.name for path in folder.iterdir()} - {source.name, wanted_path.name, output.name}
-    assert not left, f"left behind: {left}"
-    return found
+        left = {path.name for path in folder.iterdir()} - known
+        assert not (complete and left), f"left behind: {left}"
+
+    return kill_often(lambda: command("run", chain, source, "-o", output), look, kills)
+
+
+def kill_submitters(source: Path, folder: Path, kills: int) -> dict[str, int]:
+    """`reco submit`, gone on with each time: what is recorded is whole and never lost, and at the
+    end there is every event once, with the bits of `reco run`."""
+    chain, output, wanted_path = pipeline(folder), folder / "shards", folder / "wanted_too.h5"
+    assert in_child(lambda: command("run", chain, source, "-o", wanted_path)) == 0
+    wanted, recorded = tables(wanted_path), set[WorkItem]()
+
+    def look(complete: bool) -> None:
+        shards = ledger(output).shards
+        assert recorded <= shards.keys()
+        for place, shard in shards.values():
+            assert sha256_of(place / shard.name) == shard.sha256
+        recorded.update(shards)
+        if complete:
+            names = {shard.name for _, shard in shards.values()}
+            found = (output / SHARDS).glob("*/*")
+            assert {path.relative_to(output).as_posix() for path in found} == names
+            merge(output, folder / "merged.h5")
+            assert tables(folder / "merged.h5") == wanted
+            shutil.rmtree(output)
+            recorded.clear()
+
+    words = ("submit", chain, source, "-o", output, "--events", 5, "-j", 1)
+    return kill_often(lambda: command(*words), look, kills)

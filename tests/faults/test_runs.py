@@ -17,7 +17,7 @@ from reco.data.classes import Status
 from reco.data.products import Semantics, Voxels
 from reco.errors import RecoError
 from reco.pipeline import Pipeline
-from tests.faults.kills import in_child, kill_often, tables
+from tests.faults.kills import in_child, kill_runs, kill_submitters, tables
 from tests.io.files import write_tree
 from tests.stages_for_tests import Classify
 from tests.test_pipeline import OWN, pipeline, write_hits
@@ -37,8 +37,14 @@ def refused(action: Any, message: str) -> None:
 
 
 def test_killed_at_random_moments(source: Path, tmp_path: Path) -> None:
-    found = kill_often(pipeline(1), source, tmp_path, kills=8)
+    found = kill_runs(source, tmp_path, kills=8)
     assert sum(found.values()) == 8
+
+
+@pytest.mark.slow
+def test_submitters_that_are_killed_at_random_moments(source: Path, tmp_path: Path) -> None:
+    found = kill_submitters(source, tmp_path, kills=3)
+    assert sum(found.values()) == 3
 
 
 def test_what_a_killed_run_left_is_in_no_ones_way(source: Path, tmp_path: Path) -> None:
