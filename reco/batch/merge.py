@@ -13,6 +13,7 @@ import h5py
 from reco.batch.manifest import Ledger, Shard, ledger, path_of
 from reco.data.ragged import Array
 from reco.errors import RecoError
+from reco.io.store import Disk
 from reco.pipeline.lock import locked
 from reco.stages.weights import sha256_of
 
@@ -55,15 +56,17 @@ def merge(
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     with locked(path):
         try:
-            with h5py.File(temporary, "w") as out:
+            with Disk(temporary, "w+") as disk, h5py.File(disk, "w") as out:
                 done = 0
                 for root, shard in chosen:
                     _append(out, path_of(root, shard.name), shard)
+                    disk.check(path)
                     done += shard.events
                     if progress:
                         progress(done, events)
                 _check_lengths(out)
                 _describe(out, book, path_of(chosen[0][0], chosen[0][1].name), missing != [])
+            disk.check(path)
             os.replace(temporary, path)
         except OSError as error:
             raise RecoError(f"{path}: writing failed ({error})") from None

@@ -50,7 +50,7 @@ class Writer:
         self.internal = internal
         self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         try:
-            self._disk = _Disk(self._temporary, "w+")
+            self._disk = Disk(self._temporary, "w+")
         except OSError as error:
             raise RecoError(
                 f"{self.path}: cannot write here ({error.strerror}); choose another output with -o"
@@ -67,12 +67,7 @@ class Writer:
         for product in products:
             for f, data in product.items():
                 self._append(product.columns()[f.name], data, written)
-        self._check()
-
-    def _check(self) -> None:
-        if self._disk.failure is not None:
-            reason = self._disk.failure.strerror
-            raise RecoError(f"{self.path}: writing failed ({reason})") from None
+        self._disk.check(self.path)
 
     def _append(self, spec: Column, data: Array | Ragged, written: set[tuple[str, str]]) -> None:
         if spec.internal and not self.internal:
@@ -121,7 +116,7 @@ class Writer:
             self._file.close()
             self._disk.close()
             if kind is None:
-                self._check()
+                self._disk.check(self.path)
                 os.replace(self._temporary, self.path)
         except OSError as failure:
             raise RecoError(f"{self.path}: writing failed ({failure.strerror})") from None
@@ -129,11 +124,16 @@ class Writer:
             self._temporary.unlink(missing_ok=True)
 
 
-class _Disk(io.FileIO):
-    """A file that keeps what went wrong with it to itself, as `failure`: where libhdf5 learns that
+class Disk(io.FileIO):
+    """A file that keeps what went wrong with it to itself until `check`: where libhdf5 learns that
     it cannot write, it cannot close the file either, and crashes the process at its end."""
 
     failure: OSError | None = None
+
+    def check(self, path: Path) -> None:
+        """Raises RecoError, which names the file by its final name."""
+        if self.failure is not None:
+            raise RecoError(f"{path}: writing failed ({self.failure.strerror})") from None
 
     def write(self, data: Any) -> int:
         left = memoryview(data)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import resource
 import shutil
 import sqlite3
 from functools import partial
@@ -22,6 +23,7 @@ from reco.batch.run import Request, carry_out, plan
 from reco.errors import RecoError
 from reco.io.store import StoredProducts
 from tests.batch.conftest import columns, in_one_process, pipeline, same_bits
+from tests.faults.kills import in_child
 from tests.test_cli import hits_file
 
 
@@ -78,6 +80,19 @@ def test_features_stored_for_later_stages_survive_a_shard_where_all_failed(chain
     merge(tmp_path / "out", tmp_path / "m.h5")
     wanted = in_one_process(chain, [file], tmp_path / "single")
     assert same_bits(columns(tmp_path / "m.h5"), wanted)
+
+
+@pytest.mark.parametrize("room", [0, 1000, 20_000])
+def test_merging_on_a_full_disk(chain, inputs, tmp_path, room):
+    run(chain, inputs, tmp_path / "out")
+
+    def merged() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+        with pytest.raises(RecoError, match=r"m\.h5: "):
+            merge(tmp_path / "out", tmp_path / "m.h5")
+
+    assert in_child(merged) == 0
+    assert not [path.name for path in tmp_path.iterdir() if "m.h5" in path.name]
 
 
 def test_parts_of_an_array_are_the_whole(chain, inputs, tmp_path):
