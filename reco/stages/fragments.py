@@ -1,42 +1,60 @@
 """Voxels that touch, of one class, and that the backbone links -> fragments."""
 
+from typing import NamedTuple
+
 import numpy as np
 from pydantic import Field
 
 from reco.data.products import Fragments, Semantics, Voxels
 from reco.data.ragged import Array, Ragged
-from reco.ops import neighbours
+from reco.ops.neighbours import Grid, components
+from reco.ops.partition import partition
 from reco.sparse.maps import submanifold_map
 from reco.stages.base import Stage, StageOptions
 
+REACH = 8.0
+"""Voxels around a contact that tell the directions of the two pieces."""
+POINT_REACH = 3.0
+"""Voxels around a contact where a point of interest speaks against one fragment."""
+
 
 class FragmentsOptions(StageOptions):
-    """min_affinity: of two neighbours of one class that are joined; 0 joins all that touch."""
+    """min_affinity: of two neighbours of one class that are of one piece; 0 joins all that touch.
+    Pieces that touch are then joined by votes, the log odds of a logistic regression: link, of the
+    mean log odds of their links; point, of those of a point of interest between them; kink, per
+    radian that two long pieces do not go straight on; straight, where they do; bias."""
 
     min_affinity: float = Field(default=0.7, ge=0, le=1)
+    link: float = 0.9
+    point: float = -0.15
+    straight: float = 1.0
+    kink: float = -5.5
+    bias: float = 1.9
 
 
 class FindFragments(Stage):
-    """Connected components of the graph of linked neighbours, near-linear in the voxels."""
+    """Pieces of linked neighbours, then a partition of those that touch. Near-linear in the
+    voxels. A track that another crosses is cut by doubtful links alone, so the pieces on both
+    sides are asked whether they go straight on."""
 
     name = "fragments"
     Options = FragmentsOptions
     options: FragmentsOptions
 
     def __call__(self, voxels: Voxels, semantics: Semantics) -> Fragments:
-        return Fragments.concat(
-            [
-                self._event(*columns)
-                for columns in zip(
-                    voxels.index, semantics.semantic, semantics.affinity, strict=True
-                )
-            ]
-        )
+        columns = (semantics.semantic, semantics.affinity, semantics.point_score)
+        return Fragments.concat([self._event(*e) for e in zip(voxels.index, *columns, strict=True)])
 
-    def _event(self, index: Array, semantic: Array, affinity: Array) -> Fragments:
-        batch = np.zeros((len(index), 1), np.int32)
-        table = submanifold_map(np.concatenate([batch, index], axis=1)).table[:13]
-        label = components(table, semantic, self.options.min_affinity <= affinity.T)
+    def _event(self, index: Array, semantic: Array, affinity: Array, point: Array) -> Fragments:
+        links = neighbour_links(index, semantic, affinity)
+        strong = links.affinity >= self.options.min_affinity
+        piece = components(links.pairs[strong], len(index))
+        label = piece
+        touching = contacts(index, links, piece)
+        if len(touching.pairs):
+            n = int(piece.max()) + 1
+            vote = self._votes(index, piece, logit(point), touching)
+            label = partition(n, touching.pairs, vote)[piece]
         n = int(label.max(initial=-1)) + 1
         kind = np.zeros(n, np.int8)
         kind[label] = semantic
@@ -46,14 +64,79 @@ class FindFragments(Stage):
             n_voxels=Ragged.one(np.bincount(label, minlength=n)),
         )
 
+    def _votes(self, index: Array, piece: Array, point: Array, touching: "Contacts") -> Array:
+        o = self.options
+        length, angle, nearest = surroundings(index, piece, point, touching)
+        shape = np.minimum(length / (REACH / 2), 1) * (o.straight + o.kink * angle)
+        return np.asarray(o.bias + o.link * touching.odds + o.point * nearest + shape)
 
-def components(table: Array, semantic: Array, linked: Array) -> Array:
-    """Fragment of each voxel (N,) int32, numbered by first voxel.
 
-    table: (K, N) neighbour rows, -1 for none. semantic: (N,). linked: (K, N) bool.
-    """
-    offset, voxel = np.nonzero((table >= 0) & linked)
+class Links(NamedTuple):
+    """pairs: (E, 2) rows of voxels of one class that touch. affinity: (E,) of each."""
+
+    pairs: Array
+    affinity: Array
+
+
+class Contacts(NamedTuple):
+    """pairs: (M, 2) pieces that touch. odds: (M,) mean log odds of the links between them.
+    middle: (M, 3) of these links, in voxels."""
+
+    pairs: Array
+    odds: Array
+    middle: Array
+
+
+def neighbour_links(index: Array, semantic: Array, affinity: Array) -> Links:
+    """All links of voxels (N, 3) with classes (N,) and affinities (N, 13)."""
+    batch = np.zeros((len(index), 1), np.int32)
+    table = submanifold_map(np.concatenate([batch, index], axis=1)).table[:13]
+    offset, voxel = np.nonzero(table >= 0)
     other = table[offset, voxel]
     same = semantic[voxel] == semantic[other]
-    links = np.stack([voxel[same], other[same]], axis=1).astype(np.int64)
-    return np.asarray(neighbours.components(links, len(semantic)))
+    offset, voxel, other = offset[same], voxel[same], other[same]
+    pairs = np.stack([voxel, other], axis=1).astype(np.int64)
+    return Links(pairs, affinity[voxel, offset])
+
+
+def logit(score: Array) -> Array:
+    """Log odds, within those of one in a thousand."""
+    score = np.clip(score.astype(np.float64), 1e-3, 1 - 1e-3)
+    return np.asarray(np.log(score / (1 - score)))
+
+
+def contacts(index: Array, links: Links, piece: Array) -> Contacts:
+    """Where pieces (N,) of voxels (N, 3) touch, sorted by pair."""
+    ends = np.sort(piece[links.pairs], axis=1)
+    apart = ends[:, 0] != ends[:, 1]
+    n = int(piece.max(initial=-1)) + 1
+    key = ends[apart, 0].astype(np.int64) * n + ends[apart, 1]
+    cells, row, count = np.unique(key, return_inverse=True, return_counts=True)
+    place = index[links.pairs[apart]].mean(axis=1)
+    middle = [np.bincount(row, x, len(cells)) / count for x in place.T]
+    odds = np.bincount(row, logit(links.affinity[apart]), len(cells)) / count
+    pairs = np.stack(np.divmod(cells, max(n, 1)), axis=1)
+    return Contacts(pairs, odds, np.stack(middle, axis=1))
+
+
+def surroundings(
+    index: Array, piece: Array, point: Array, touching: Contacts
+) -> tuple[Array, Array, Array]:
+    """Of each contact: how far its shorter piece extends (mean of its voxels within REACH, in
+    voxels), the angle between the directions of the pieces (0 straight on, radian), and the
+    largest of `point` (N,) within POINT_REACH."""
+    m = len(touching.pairs)
+    contact, voxel = Grid.of(index, REACH).within(touching.middle, REACH)
+    away = index[voxel] - touching.middle[contact]
+    arms = []
+    for side in range(2):
+        mine = piece[voxel] == touching.pairs[contact, side]
+        row = contact[mine]
+        arm = [np.bincount(row, x, m) for x in away[mine].T]
+        arms.append(np.stack(arm, axis=1) / np.bincount(row, minlength=m)[:, None])
+    length = np.linalg.norm(arms, axis=2)
+    cosine = -(arms[0] * arms[1]).sum(axis=1) / np.maximum(length.prod(axis=0), 1e-9)
+    close = (away**2).sum(axis=1) <= POINT_REACH**2
+    nearest = np.full(m, point.min())
+    np.maximum.at(nearest, contact[close], point[voxel[close]])
+    return length.min(axis=0), np.arccos(np.clip(cosine, -1, 1)), nearest

@@ -1,10 +1,20 @@
-"""Fragments against dense labelling, and against a union of every pair of linked neighbours."""
+"""Fragments against dense labelling, against a union of every pair of linked neighbours, and on
+tracks that are cut, bent and crossed."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from reco.stages.fragments import FindFragments
+from reco.stages.fragments import (
+    REACH,
+    FindFragments,
+    contacts,
+    logit,
+    neighbour_links,
+    surroundings,
+)
 
 from .voxel_events import CONTEXT, cloud, semantics, voxels
 
@@ -52,7 +62,7 @@ def test_random_links_are_those_of_brute_force(seed, threshold):
     event = voxels(index)
     semantic = rng.integers(0, 3, 300)
     affinity = rng.random((300, 13)).astype(np.float16)
-    out = stage(min_affinity=threshold)(
+    out = stage(min_affinity=threshold, bias=-100)(
         event, semantics(event, semantic=semantic, affinity=affinity)
     )
     label = out.voxel_fragment[0]
@@ -73,6 +83,72 @@ def test_a_link_is_read_from_the_later_voxel_to_the_earlier():
         affinity[row, 12] = 1
         out = stage()(event, semantics(event, affinity=affinity))
         assert len(out.semantic[0]) == n_fragments
+
+
+def track(*corners: tuple[int, int, int]) -> np.ndarray:
+    """Voxels of straight lines from corner to corner."""
+    lines = [
+        np.rint(np.linspace(a, b, 1 + int(np.abs(np.subtract(a, b)).max())))
+        for a, b in pairwise(corners)
+    ]
+    return np.unique(np.concatenate(lines), axis=0).astype(np.int32)
+
+
+def fragments_of(index, link, score=0.01):
+    """Fragment of each voxel, where link(cell, neighbour) is how sure a link is."""
+    event = voxels(index)
+    affinity = [[link(c, c + step) for step in np.array(OFFSETS)] for c in index]
+    score = np.full(len(index), score)
+    found = semantics(event, affinity=np.array(affinity), point_score=score)
+    return stage()(event, found).voxel_fragment[0]
+
+
+@pytest.mark.parametrize("end", [(60, 20, 20), (60, 60, 20), (60, 40, 30)])
+def test_a_straight_track_goes_on_behind_a_doubtful_link(end):
+    index = track((20, 20, 20), end)
+    label = fragments_of(index, lambda a, b: 0.3 if a[0] >= 40 > b[0] else 0.99)
+    assert label.max() == 0
+
+
+def test_a_track_with_a_kink_and_a_point_of_interest_is_cut():
+    index = track((20, 20, 20), (40, 20, 20), (40, 60, 20))
+    label = fragments_of(index, lambda a, b: 0.3 if a[1] > 20 == b[1] else 0.99, score=0.99)
+    assert label.tolist() == (index[:, 1] > 20).astype(int).tolist()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_contacts_and_what_is_around_them_are_those_of_brute_force(seed):
+    rng = np.random.default_rng(seed)
+    index = cloud(seed, 200, 9)
+    semantic, piece = rng.integers(0, 2, 200), rng.integers(0, 30, 200)
+    affinity, point = rng.random((200, 13)), rng.normal(size=200)
+    touching = contacts(index, neighbour_links(index, semantic, affinity), piece)
+    wanted: dict[tuple[int, int], list[tuple[float, np.ndarray]]] = {}
+    row = {tuple(cell): i for i, cell in enumerate(index.tolist())}
+    for i, cell in enumerate(index.tolist()):
+        for k, step in enumerate(OFFSETS):
+            j = row.get(tuple(c + s for c, s in zip(cell, step, strict=True)))
+            if j is not None and semantic[i] == semantic[j] and piece[i] != piece[j]:
+                pair = (min(piece[i], piece[j]), max(piece[i], piece[j]))
+                p = np.clip(affinity[i, k], 1e-3, 1 - 1e-3)
+                link = (np.log(p / (1 - p)), (index[i] + index[j]) / 2)
+                wanted.setdefault(pair, []).append(link)
+    assert [tuple(pair) for pair in touching.pairs.tolist()] == sorted(wanted)
+    length, angle, nearest = surroundings(index, piece, point, touching)
+    for m, pair in enumerate(sorted(wanted)):
+        middle = np.mean([place for _, place in wanted[pair]], axis=0)
+        assert touching.odds[m] == pytest.approx(np.mean([odds for odds, _ in wanted[pair]]))
+        away = index - middle
+        far = np.linalg.norm(away, axis=1)
+        a, b = (away[(piece == p) & (far <= REACH)].mean(axis=0) for p in pair)
+        size = np.linalg.norm(a), np.linalg.norm(b)
+        assert length[m] == pytest.approx(min(size))
+        assert np.cos(angle[m]) == pytest.approx(-a @ b / np.prod(size), abs=1e-9)
+        assert nearest[m] == point[far <= 3].max()
+
+
+def test_log_odds_are_bounded():
+    np.testing.assert_allclose(logit(np.array([0.0, 0.5, 0.8])), [-np.log(999), 0, np.log(4)])
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
