@@ -7,6 +7,7 @@ the encoder before the decoder, its activation leaks more, and the first kernel 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -53,14 +54,10 @@ class WideStem(SubmanifoldConv3d):
         super().__init__(in_channels, out_channels, size)
         self.size = size
 
-    def forward(
-        self,
-        features: torch.Tensor,
-        same: KernelMap,
-        norm: BatchNormLeakyReLU | None = None,
-        plus: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        return super().forward(features, same.derived(_wider, self.size), norm, plus)
+    def then(
+        self, features: torch.Tensor, kernel_map: KernelMap, *following: Any, **keywords: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return super().then(features, kernel_map.derived(_wider, self.size), *following, **keywords)
 
 
 class PeerUNet(nn.Module):

@@ -1,5 +1,6 @@
 """A pre-activation residual U-Net over sparse voxels."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -13,8 +14,12 @@ from reco.sparse import (
     SparseConv3d,
     SparseInverseConv3d,
     SubmanifoldConv3d,
-    conv,
 )
+from reco.sparse.cache import Cache
+from reco.sparse.functional import conv_norm
+
+Both = tuple[torch.Tensor, torch.Tensor]
+"""Features, and what the norm and activation that come next make of them."""
 
 
 class Shortcut(nn.Module):
@@ -27,9 +32,10 @@ class Shortcut(nn.Module):
         super().__init__()
         spread = in_channels**-0.5
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels).uniform_(-spread, spread))
+        self._cache = Cache()
 
     def forward(self, x: torch.Tensor, same: KernelMap) -> torch.Tensor:
-        return conv(x, self.weight.T[None], same.pointwise)
+        return conv_norm(x, self.weight.T[None], same.pointwise, cache=self._cache)[0]
 
 
 class ResidualBlock(nn.Module):
@@ -44,11 +50,17 @@ class ResidualBlock(nn.Module):
         self.norm2 = BatchNormLeakyReLU(out_channels)
         self.conv2 = SubmanifoldConv3d(out_channels, out_channels)
 
-    def forward(self, x: torch.Tensor, same: KernelMap) -> torch.Tensor:
-        y = self.conv1(self.norm1(x), same, norm=self.norm2)
+    def forward(
+        self,
+        x: torch.Tensor,
+        activated: torch.Tensor,
+        same: KernelMap,
+        following: BatchNormLeakyReLU | None,
+    ) -> Both:
+        """x, norm1(x) -> y, following(y): so each norm is taken while its input is in cache."""
+        _, y = self.conv1.then(activated, same, self.norm2, keep=False)
         kept = x if self.shortcut is None else self.shortcut(x, same)
-        result: torch.Tensor = self.conv2(y, same, plus=kept)
-        return result
+        return self.conv2.then(y, same, following, plus=kept)
 
 
 class Stack(nn.Module):
@@ -57,12 +69,25 @@ class Stack(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, blocks: int) -> None:
         super().__init__()
         widths = [in_channels] + [out_channels] * blocks
-        self.blocks = nn.ModuleList(ResidualBlock(a, b) for a, b in pairwise(widths))
+        row = nn.ModuleList(ResidualBlock(a, b) for a, b in pairwise(widths))
+        self.blocks: Sequence[ResidualBlock] = row  # type: ignore[assignment]
 
-    def forward(self, x: torch.Tensor, same: KernelMap) -> torch.Tensor:
-        for block in self.blocks:
-            x = block(x, same)
-        return x
+    @property
+    def norm(self) -> BatchNormLeakyReLU:
+        """That of the first block, which whoever makes the input applies."""
+        return self.blocks[0].norm1
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        activated: torch.Tensor,
+        same: KernelMap,
+        following: BatchNormLeakyReLU | None,
+    ) -> Both:
+        norms = [*(block.norm1 for block in self.blocks[1:]), following]
+        for block, norm in zip(self.blocks, norms, strict=True):
+            x, activated = block(x, activated, same, norm)
+        return x, activated
 
 
 class Down(nn.Module):
@@ -73,10 +98,6 @@ class Down(nn.Module):
         self.norm = BatchNormLeakyReLU(in_channels)
         self.conv = SparseConv3d(in_channels, out_channels)
 
-    def forward(self, x: torch.Tensor, down: KernelMap) -> torch.Tensor:
-        result: torch.Tensor = self.conv(self.norm(x), down)
-        return result
-
 
 class Up(nn.Module):
     """Norm, activation, inverse convolution to the next finer level."""
@@ -85,10 +106,6 @@ class Up(nn.Module):
         super().__init__()
         self.norm = BatchNormLeakyReLU(in_channels)
         self.conv = SparseInverseConv3d(in_channels, out_channels)
-
-    def forward(self, x: torch.Tensor, down: KernelMap) -> torch.Tensor:
-        result: torch.Tensor = self.conv(self.norm(x), down)
-        return result
 
 
 class UNet(nn.Module):
@@ -108,10 +125,14 @@ class UNet(nn.Module):
         self.levels = levels
         self.channels = tuple(reversed(planes))
         self.stem = SubmanifoldConv3d(in_channels, filters)
-        self.encoder = nn.ModuleList(Stack(p, p, blocks) for p in planes)
-        self.down = nn.ModuleList(Down(planes[i], planes[i + 1]) for i in fine)
-        self.up = nn.ModuleList(Up(planes[i + 1], planes[i]) for i in fine)
-        self.decoder = nn.ModuleList(Stack(2 * planes[i], planes[i], blocks) for i in fine)
+        encoder = nn.ModuleList(Stack(p, p, blocks) for p in planes)
+        down = nn.ModuleList(Down(planes[i], planes[i + 1]) for i in fine)
+        up = nn.ModuleList(Up(planes[i + 1], planes[i]) for i in fine)
+        decoder = nn.ModuleList(Stack(2 * planes[i], planes[i], blocks) for i in fine)
+        self.encoder: Sequence[Stack] = encoder  # type: ignore[assignment]
+        self.down: Sequence[Down] = down  # type: ignore[assignment]
+        self.up: Sequence[Up] = up  # type: ignore[assignment]
+        self.decoder: Sequence[Stack] = decoder  # type: ignore[assignment]
 
     def forward(self, features: torch.Tensor, pyramid: Pyramid) -> list[torch.Tensor]:
         """Features of every level of the decoder, coarsest first, finest last.
@@ -126,19 +147,31 @@ class UNet(nn.Module):
                 f"pyramid: {pyramid.levels} levels, expected {self.levels}: build it with "
                 f"build_pyramid(coordinates, {self.levels})"
             )
-        skips = self._encode(self.stem(features, pyramid.same[0]), pyramid)
-        outputs = [skips.pop()]
+        x, activated, skips = self._encode(features, pyramid)
+        outputs = [x]
         for level in reversed(range(self.levels - 1)):
-            x = self.up[level](outputs[-1], pyramid.down[level])
+            x, _ = self.up[level].conv.then(activated, pyramid.down[level].transposed)
             x = torch.cat([x, skips[level]], dim=1)
-            outputs.append(self.decoder[level](x, pyramid.same[level]))
+            stack, following = self.decoder[level], self.up[level - 1].norm if level else None
+            x, activated = stack(x, stack.norm(x), pyramid.same[level], following)
+            outputs.append(x)
         return outputs
 
-    def _encode(self, x: torch.Tensor, pyramid: Pyramid) -> list[torch.Tensor]:
-        features = []
-        for level in range(self.levels):
-            x = self.encoder[level](x, pyramid.same[level])
-            features.append(x)
-            if level < self.levels - 1:
-                x = self.down[level](x, pyramid.down[level])
-        return features
+    def _encode(
+        self, features: torch.Tensor, pyramid: Pyramid
+    ) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+        """Of the coarsest level, plain and activated for the way up; of all, finest first."""
+        x, activated = self.stem.then(features, pyramid.same[0], self.encoder[0].norm)
+        skips = []
+        for level, (stack, same) in enumerate(zip(self.encoder, pyramid.same, strict=True)):
+            if level:
+                conv, norm = self.down[level - 1].conv, stack.norm
+                x, activated = conv.then(activated, pyramid.down[level - 1], norm)
+            x, activated = stack(x, activated, same, self._after(level))
+            skips.append(x)
+        return x, activated, skips
+
+    def _after(self, level: int) -> BatchNormLeakyReLU | None:
+        """The norm that follows a level of the encoder."""
+        steps = [*(step.norm for step in self.down), self.up[-1].norm if self.up else None]
+        return steps[level]

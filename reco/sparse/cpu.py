@@ -3,8 +3,11 @@
 A row of the result is summed over the kernel offsets in ascending order, and over the channels
 in ascending order, whatever the tile, the number of threads and the other rows: the same voxels
 give the same bits alone or in a batch. The weight gradient sums over pairs in a fixed order.
+
+In bfloat16, for inference alone, features and weights are rounded; products are summed in float32.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +16,18 @@ import torch
 from numba import get_num_threads, njit, prange
 from torch.nn import functional as F
 
+from reco.sparse.cache import Cache
 from reco.sparse.maps import KernelMap
 from reco.sparse.norm import BatchNormLeakyReLU
-from reco.sparse.vector import BLOCKING, LANES, multiply_block, next_task, outer_block
+from reco.sparse.vector import (
+    BLOCKING,
+    LANES,
+    finish_row,
+    lowered,
+    multiply_block,
+    next_task,
+    outer_block,
+)
 
 Float32 = npt.NDArray[np.float32]
 
@@ -23,28 +35,29 @@ TILE_ROWS = 512
 
 
 class After(NamedTuple):
-    """What follows a convolution: leaky_relu(out * scale + shift, slope) + plus; empty: nothing.
+    """What follows a convolution, each where it is not empty, see `vector.finish_row`.
 
     scale, shift: (C_out,) float32. plus: (outputs, C_out) float32.
     """
 
     scale: Float32
     shift: Float32
-    slope: float
+    slope: np.float32
     plus: Float32
 
 
-_NOTHING = After(
-    np.empty(0, np.float32), np.empty(0, np.float32), 0.0, np.empty((0, 0), np.float32)
-)
+_NO_ROWS = np.empty((0, 0), np.float32)
+_NOTHING = After(np.empty(0, np.float32), np.empty(0, np.float32), np.float32(0), _NO_ROWS)
 
 
 def fusible(features: torch.Tensor, weight: torch.Tensor, norm: BatchNormLeakyReLU | None) -> bool:
     """Whether `fused` may be called: for inference, in float32, on whole vectors of channels."""
     if torch.is_grad_enabled() or (norm is not None and norm.training):
         return False
-    cpu = features.device.type == "cpu" and features.dtype == torch.float32
-    return cpu and weight.shape[-1] % LANES == 0
+    if features.device.type != "cpu" or weight.device.type != "cpu" or weight.shape[-1] % LANES:
+        return False
+    dtypes = (torch.float32, torch.bfloat16) if lowered(features.device) else (torch.float32,)
+    return weight.dtype == torch.float32 and features.dtype in dtypes
 
 
 def fused(
@@ -53,19 +66,52 @@ def fused(
     kernel_map: KernelMap,
     norm: BatchNormLeakyReLU | None,
     plus: torch.Tensor | None,
-) -> torch.Tensor:
-    """As `reco.sparse.functional.conv_norm`, unchecked.
+    cache: Cache,
+    keep: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `reco.sparse.functional.conv_norm`, unchecked; the first without rows unless to `keep`.
 
-    The bits are those of the three in a row: they are done to a tile while it is in cache.
+    The bits are those of one after the other: they are done to a tile while it is in cache.
     """
-    after = _NOTHING
+    half = lowered(features.device)
+    after, outputs = _NOTHING, (kernel_map.outputs, weight.shape[2])
     if norm is not None:
         scale, shift = norm.affine()
-        after = after._replace(scale=scale.numpy(), shift=shift.numpy(), slope=norm.slope)
+        after = After(scale.numpy(), shift.numpy(), np.float32(norm.slope), _NO_ROWS)
     if plus is not None:
         after = after._replace(plus=plus.detach().contiguous().numpy())
-    x, weight = features.detach().contiguous(), weight.detach().contiguous()
-    return _run(x, weight, kernel_map, after, reverse=False)
+    out = torch.empty(outputs if keep or norm is None else (0, 0))
+    dtype = torch.bfloat16 if half else torch.float32
+    activated = torch.empty(outputs if norm is not None else (0, 0), dtype=dtype)
+    packed = cache.get((weight,), partial(_packed, weight, half), half)
+    x = _pairs_of_channels(features) if half else features.detach().contiguous()
+    bits = activated.view(torch.int16) if half else activated
+    _run(x, packed, True, kernel_map, out, bits, after)
+    return out, out if norm is None else activated
+
+
+def _pairs_of_channels(features: torch.Tensor) -> torch.Tensor:
+    """(N, C) to (N, C / 2 rounded up) int32: bfloat16 of an even channel and of the next."""
+    features = F.pad(features.detach(), (0, features.shape[1] % 2))
+    return features.to(torch.bfloat16).contiguous().view(torch.int32)
+
+
+def _packed(weight: torch.Tensor, half: bool) -> torch.Tensor:
+    """(K, C_in, C_out) to one vector: per offset, block of columns by block of columns.
+
+    half: to bfloat16, in int32 as `_pairs_of_channels`.
+    """
+    weight = weight.detach()
+    if half:
+        weight = F.pad(weight, (0, 0, 0, weight.shape[1] % 2)).to(torch.bfloat16)
+        offsets, channels, columns = weight.shape
+        weight = weight.view(offsets, channels // 2, 2, columns).transpose(2, 3).contiguous()
+        weight = weight.view(torch.int32)[..., 0]
+    columns = weight.shape[2]
+    blocks = _column_blocks(columns)
+    firsts = [_column_block(columns, block, blocks) for block in range(blocks)]
+    parts = [weight[..., c : c + n * LANES].flatten(1) for c, n in firsts]
+    return torch.cat(parts, dim=1).flatten()
 
 
 class CpuConv(torch.autograd.Function):
@@ -99,18 +145,25 @@ def _forward(
 ) -> torch.Tensor:
     channels = weight.shape[2]
     weight = _pad_columns(weight.detach()).contiguous()
-    return _drop_columns(_run(x, weight, kernel_map, _NOTHING, reverse), channels)
+    out = torch.empty(kernel_map.outputs, weight.shape[2])
+    _run(x, weight.flatten(), False, kernel_map, out, torch.empty(0, 0), _NOTHING, reverse)
+    return _drop_columns(out, channels)
 
 
 def _run(
-    x: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap, after: After, reverse: bool
-) -> torch.Tensor:
-    out = torch.empty(kernel_map.outputs, weight.shape[2])
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    packed: bool,
+    kernel_map: KernelMap,
+    out: torch.Tensor,
+    activated: torch.Tensor,
+    after: After,
+    reverse: bool = False,
+) -> None:
     rows = _tile_rows(kernel_map.outputs)
-    pairs = kernel_map.tiled(rows)
-    arrays = (x.numpy(), weight.numpy(), *pairs, out.numpy(), *after)
-    _convolve(*arrays, rows, reverse, _threads())
-    return out
+    columns = max(out.shape[1], activated.shape[1])
+    arrays = (x.numpy(), weight.numpy(), packed, *kernel_map.tiled(rows), columns)
+    _convolve(*arrays, out.numpy(), activated.numpy(), *after, rows, reverse, _threads())
 
 
 def _feature_gradient(
@@ -163,6 +216,11 @@ _OUTER_ROWS = BLOCKING.outer
 
 
 @njit(cache=True)
+def _column_blocks(columns):  # type: ignore[no-untyped-def]
+    return (columns // LANES + 2) // 3
+
+
+@njit(cache=True)
 def _column_block(columns, block, blocks):  # type: ignore[no-untyped-def]
     """First column and number of vectors of a block; they differ by one vector at most."""
     first = columns // LANES * block // blocks
@@ -171,62 +229,59 @@ def _column_block(columns, block, blocks):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, parallel=True)
 def _convolve(  # type: ignore[no-untyped-def]
-    x, weight, sources, targets, starts, out, scale, shift, slope, plus, rows, reverse, threads
-):
+    x, weight, packed, sources, targets, starts, columns, out, activated, scale, shift, slope, plus,
+    rows, reverse, threads,
+):  # fmt: skip
     """Threads take tasks, a tile of rows and a block of columns each, until none is left."""
-    columns = weight.shape[2]
-    blocks = (columns // LANES + 2) // 3
-    tasks = (len(out) + rows - 1) // rows * blocks
+    outputs = max(len(out), len(activated))
+    blocks = _column_blocks(columns)
+    tasks = (outputs + rows - 1) // rows * blocks
     counter = np.zeros(1, np.int64)
     for _ in prange(threads):
+        sums = np.empty((rows, 3 * LANES), np.float32)
         task = next_task(counter)
         while task < tasks:
             column, vectors = _column_block(columns, task % blocks, blocks)
             tile = task // blocks
-            _convolve_tile(
-                x, weight, sources, targets, starts, out, rows, reverse, tile, column, vectors
-            )
-            first, stop, end = tile * rows, (tile + 1) * rows, column + vectors * LANES
-            _finish(out, first, stop, column, end, scale, shift, slope, plus)
+            first, stop = tile * rows, min(outputs, (tile + 1) * rows)
+            sums[: stop - first] = 0
+            _add_products(
+                x, weight, packed, sources, targets, starts, columns, rows, reverse, tile, column,
+                vectors, sums,
+            )  # fmt: skip
+            for i in range(first, stop):
+                finish_row(
+                    sums, i - first, vectors, out, activated, i, column, scale, shift, slope, plus
+                )
             task = next_task(counter)
 
 
 @njit(cache=True)
-def _finish(out, first, stop, begin, end, scale, shift, slope, plus):  # type: ignore[no-untyped-def]
-    leak = np.float32(slope)
-    stop = min(stop, len(out))
-    if len(scale):
-        for i in range(first, stop):
-            for c in range(begin, end):
-                z = out[i, c] * scale[c] + shift[c]
-                out[i, c] = z if z > 0 else leak * z
-    if len(plus):
-        for i in range(first, stop):
-            for c in range(begin, end):
-                out[i, c] += plus[i, c]
-
-
-@njit(cache=True)
-def _convolve_tile(x, weight, sources, targets, starts, out, rows, reverse, tile, column, vectors):  # type: ignore[no-untyped-def]
-    offsets = len(weight)
-    for i in range(tile * rows, min(len(out), (tile + 1) * rows)):
-        out[i, column : column + vectors * LANES] = 0
+def _add_products(  # type: ignore[no-untyped-def]
+    x, weight, packed, sources, targets, starts, columns, rows, reverse, tile, column, vectors, sums
+):
+    """Add to sums, of the rows of a tile and `vectors` * LANES columns from `column` on."""
+    channels = x.shape[1]
+    offsets = len(weight) // (channels * columns)
+    base = tile * rows
+    step = vectors * LANES if packed else columns
+    begin = column * channels if packed else column
     for k in range(offsets):
         first = starts[tile * offsets + k]
         stop = starts[tile * offsets + k + 1]
-        w = offsets - 1 - k if reverse else k
+        w = (offsets - 1 - k if reverse else k) * channels * columns + begin
         if vectors == 3:
             for p in range(first, stop, _ROWS3):
-                valid = min(_ROWS3, stop - p)
-                _multiply3(x, sources, targets, p, valid, weight, w, column, out)
+                n = min(_ROWS3, stop - p)
+                _multiply3(x, sources, targets, p, n, weight, w, step, base, sums)
         elif vectors == 2:
             for p in range(first, stop, _ROWS2):
-                valid = min(_ROWS2, stop - p)
-                _multiply2(x, sources, targets, p, valid, weight, w, column, out)
+                n = min(_ROWS2, stop - p)
+                _multiply2(x, sources, targets, p, n, weight, w, step, base, sums)
         else:
             for p in range(first, stop, _ROWS1):
-                valid = min(_ROWS1, stop - p)
-                _multiply1(x, sources, targets, p, valid, weight, w, column, out)
+                n = min(_ROWS1, stop - p)
+                _multiply1(x, sources, targets, p, n, weight, w, step, base, sums)
 
 
 @njit(cache=True, parallel=True)
@@ -266,7 +321,7 @@ def _add_outer_products(x, gradient, sources, targets, starts, out, threads):  #
 @njit(cache=True)
 def _add_rows(x, gradient, sources, targets, first, stop, k, row, stop_row, out):  # type: ignore[no-untyped-def]
     columns = out.shape[2]
-    blocks = (columns // LANES + 2) // 3
+    blocks = _column_blocks(columns)
     whole = stop_row - (stop_row - row) % _OUTER_ROWS
     for block in range(blocks):
         column, vectors = _column_block(columns, block, blocks)

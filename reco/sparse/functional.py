@@ -4,9 +4,11 @@ import torch
 
 from reco.errors import InputError
 from reco.sparse.backends import choose
+from reco.sparse.cache import Cache
 from reco.sparse.cpu import fused, fusible
 from reco.sparse.maps import KernelMap
 from reco.sparse.norm import BatchNormLeakyReLU
+from reco.sparse.vector import lowered
 
 
 def conv(
@@ -33,24 +35,40 @@ def conv_norm(
     backend: str = "auto",
     norm: BatchNormLeakyReLU | None = None,
     plus: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """norm(conv(features, weight, kernel_map, backend)) + plus, each where it is given.
+    cache: Cache | None = None,
+    keep: bool = True,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """x = conv(features, weight, kernel_map, backend) + plus, and norm(x).
 
-    plus: (outputs, C_out). One pass over memory on the CPU, where nothing needs a gradient.
+    plus: (outputs, C_out), or None for nothing. norm: None for x itself. keep: False where x is not
+    asked for, and may come back without rows. cache: that of the owner of the weight.
+    One pass over memory on the CPU, where nothing needs a gradient. There, under autocast to
+    bfloat16, features may be bfloat16, and norm(x) is; x is float32.
     Raises InputError as `conv`, and for a `plus` of another shape.
     """
     shape = (kernel_map.outputs, weight.shape[-1])
     if plus is not None and plus.shape != shape:
         raise InputError(f"plus: shape {tuple(plus.shape)}, expected {shape}: that of the result")
-    if not (backend in ("auto", "cpu") and fusible(features, weight, norm)):
-        out = conv(features, weight, kernel_map, backend)
-        out = out if norm is None else norm(out)
-        return out if plus is None else out + plus
-    _check(features, weight, kernel_map)
-    return fused(features, weight, kernel_map, norm, plus)
+    if backend in ("auto", "cpu") and fusible(features, weight, norm):
+        _check_shapes(features, weight, kernel_map)
+        return fused(features, weight, kernel_map, norm, plus, cache or Cache(), keep)
+    if features.dtype == torch.bfloat16 and lowered(features.device):
+        features = features.to(weight.dtype)
+    out = conv(features, weight, kernel_map, backend)
+    out = out if plus is None else out + plus
+    return out, out if norm is None else norm(out)
 
 
 def _check(features: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap) -> None:
+    _check_shapes(features, weight, kernel_map)
+    if weight.dtype != features.dtype or weight.device != features.device:
+        raise InputError(
+            f"weight: {weight.dtype} on {weight.device}, expected {features.dtype} on "
+            f"{features.device} as the features"
+        )
+
+
+def _check_shapes(features: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap) -> None:
     if features.ndim != 2 or features.shape[0] != kernel_map.inputs:
         raise InputError(
             f"features: shape {tuple(features.shape)}, expected ({kernel_map.inputs}, C_in): "
@@ -63,9 +81,4 @@ def _check(features: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap) 
         raise InputError(
             f"weight: shape {tuple(weight.shape)}, expected {expected} + (C_out,): "
             "kernel offsets, channels of features, output channels"
-        )
-    if weight.dtype != features.dtype or weight.device != features.device:
-        raise InputError(
-            f"weight: {weight.dtype} on {weight.device}, expected {features.dtype} on "
-            f"{features.device} as the features"
         )

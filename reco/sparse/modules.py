@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from reco.sparse.backends import engine
-from reco.sparse.functional import conv, conv_norm
+from reco.sparse.cache import Cache
+from reco.sparse.functional import conv_norm
 from reco.sparse.maps import KernelMap
 from reco.sparse.norm import BatchNormLeakyReLU
 
@@ -18,6 +19,19 @@ class _SparseConv(nn.Module):
         super().__init__()
         spread = (2.0 / (in_channels * typical)) ** 0.5
         self.weight = nn.Parameter(torch.randn(offsets, in_channels, out_channels) * spread)
+        self._cache = Cache()
+
+    def then(
+        self,
+        features: torch.Tensor,
+        kernel_map: KernelMap,
+        norm: BatchNormLeakyReLU | None = None,
+        plus: torch.Tensor | None = None,
+        keep: bool = True,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The convolution and what follows it, with the map as `conv` takes it; see `conv_norm`."""
+        last = (self.backend, norm, plus, self._cache, keep)
+        return conv_norm(features, self.weight, kernel_map, *last)
 
     def extra_repr(self) -> str:
         offsets, inputs, outputs = self.weight.shape
@@ -30,18 +44,9 @@ class SubmanifoldConv3d(_SparseConv):
     def __init__(self, in_channels: int, out_channels: int, size: int = 3) -> None:
         super().__init__(in_channels, out_channels, offsets=size**3, typical=size**2)
 
-    def forward(
-        self,
-        features: torch.Tensor,
-        same: KernelMap,
-        norm: BatchNormLeakyReLU | None = None,
-        plus: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """(N, C_in) to (N, C_out); `same` from `submanifold_map` or `Pyramid.same`.
-
-        norm, plus: what follows the convolution, see `conv_norm`.
-        """
-        return conv_norm(features, self.weight, same, self.backend, norm, plus)
+    def forward(self, features: torch.Tensor, same: KernelMap) -> torch.Tensor:
+        """(N, C_in) to (N, C_out); `same` from `submanifold_map` or `Pyramid.same`."""
+        return self.then(features, same)[0]
 
 
 class SparseConv3d(_SparseConv):
@@ -52,7 +57,7 @@ class SparseConv3d(_SparseConv):
 
     def forward(self, features: torch.Tensor, down: KernelMap) -> torch.Tensor:
         """(N_fine, C_in) to (N_coarse, C_out); `down` from `strided_map` or `Pyramid.down`."""
-        return conv(features, self.weight, down, self.backend)
+        return self.then(features, down)[0]
 
 
 class SparseInverseConv3d(_SparseConv):
@@ -63,7 +68,7 @@ class SparseInverseConv3d(_SparseConv):
 
     def forward(self, features: torch.Tensor, down: KernelMap) -> torch.Tensor:
         """(N_coarse, C_in) to (N_fine, C_out); `down` is the map of the way down."""
-        return conv(features, self.weight, down.transposed, self.backend)
+        return self.then(features, down.transposed)[0]
 
 
 def set_backend(module: nn.Module, backend: str) -> None:

@@ -8,6 +8,9 @@ from numba import njit, prange
 from torch import nn
 from torch.nn import functional as F
 
+from reco.sparse.cache import Cache
+from reco.sparse.vector import lowered, put
+
 BLOCK_ROWS = 512
 
 
@@ -30,6 +33,7 @@ class BatchNormLeakyReLU(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
+        self._cache = Cache()
 
     def extra_repr(self) -> str:
         return f"{len(self.weight)}, slope={self.slope}"
@@ -42,12 +46,20 @@ class BatchNormLeakyReLU(nn.Module):
         if torch.is_grad_enabled() or not _is_fast(x):
             return F.leaky_relu(x * scale + shift, self.slope)
         x = x.detach().contiguous()
-        out = torch.empty_like(x)
-        _scale_shift_leaky(x.numpy(), scale.numpy(), shift.numpy(), self.slope, out.numpy())
+        half = lowered(x.device)
+        out = torch.empty_like(x, dtype=torch.bfloat16 if half else None)
+        bits = out.view(torch.int16) if half else out
+        _scale_shift_leaky(x.numpy(), scale.numpy(), shift.numpy(), self.slope, bits.numpy())
         return out
 
     def affine(self) -> tuple[torch.Tensor, torch.Tensor]:
         """scale, shift (C,) of evaluation: leaky_relu(x * scale + shift)."""
+        if torch.is_grad_enabled():
+            return self._affine()
+        tensors = (self.weight, self.bias, self.running_mean, self.running_var)
+        return self._cache.get(tensors, self._affine, self.eps)
+
+    def _affine(self) -> tuple[torch.Tensor, torch.Tensor]:
         scale = self.weight * torch.rsqrt(self.running_var + self.eps)
         return scale, self.bias - self.running_mean * scale
 
@@ -189,7 +201,7 @@ def _scale_shift_leaky(x, scale, shift, slope, out):  # type: ignore[no-untyped-
         for i in range(block * BLOCK_ROWS, min(n, (block + 1) * BLOCK_ROWS)):
             for c in range(channels):
                 z = x[i, c] * scale[c] + shift[c]
-                out[i, c] = z if z > 0 else leak * z
+                put(out, i, c, z if z > 0 else leak * z)
 
 
 @njit(cache=True, parallel=True)

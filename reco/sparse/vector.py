@@ -1,18 +1,22 @@
-"""The two inner loops of sparse convolution, as LLVM vector code that numba inlines.
+"""The inner loops of sparse convolution, as LLVM vector code that numba inlines.
 
-Both keep a block of `rows` x `vectors` registers of LANES floats and read scattered rows where
-they lie. Gathering into a buffer and calling BLAS costs more than the arithmetic when a layer
-has 16 to 96 channels; and BLAS rounds a row differently depending on how many rows there are,
+Those over pairs keep a block of `rows` x `vectors` registers of LANES floats and read scattered
+rows where they lie. Gathering into a buffer and calling BLAS costs more than the arithmetic when a
+layer has 16 to 96 channels; and BLAS rounds a row differently depending on how many rows there are,
 whereas here a result row depends on nothing but its own pairs, in their order.
 
 The loops are written as vector instructions because LLVM does not find this blocking by itself:
 it would keep the block in memory. Arrays must be C-contiguous float32, indices int32.
+
+Where the processor multiplies pairs of bfloat16 (avx512_bf16), features and weights may be such
+pairs: an int32 holds an even channel and the next one. Sums are float32 all the same.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import llvmlite.binding  # type: ignore[import-untyped]
+import torch
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -28,18 +32,32 @@ class Blocking(NamedTuple):
 
 
 def _blocking() -> Blocking:
-    if llvmlite.binding.get_host_cpu_features().get("avx512f", False):
+    if _FEATURES.get("avx512f", False):
         return Blocking(lanes=16, multiply=(12, 8, 8), outer=8)
     return Blocking(lanes=8, multiply=(12, 6, 4), outer=4)
 
 
+_FEATURES = llvmlite.binding.get_host_cpu_features()
 BLOCKING = _blocking()
 LANES = BLOCKING.lanes
+HAS_BFLOAT16 = LANES == 16 and bool(_FEATURES.get("avx512bf16", False))
+"""Whether the processor multiplies pairs of bfloat16."""
 AHEAD = 8
 """Pairs between asking for a row and reading it, in the weight gradient."""
 
-_BYTE, _INT32, _INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+_BYTE, _INT16, _INT32, _INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
+
+
+def lowered(device: torch.device) -> bool:
+    """Whether inference on this device is under autocast to a bfloat16 that the processor has."""
+    return (
+        HAS_BFLOAT16
+        and device.type == "cpu"
+        and torch.is_autocast_enabled("cpu")
+        and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        and not torch.is_grad_enabled()
+    )
 
 
 class _Array:
@@ -92,13 +110,11 @@ class _Block:
     def add_outer(self, scalars: list[Any], vector_pointer: Any) -> None:
         """sums[r][v] += value at scalars[r] * v-th vector at vector_pointer."""
         b = self.builder
-        function = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-        fma = cgutils.get_or_insert_function(b.module, function, f"llvm.fmuladd.v{LANES}f32")
         vectors = [_load(b, self._step(vector_pointer, v)) for v in range(len(self.sums[0]))]
         for pointer, row in zip(scalars, self.sums, strict=True):
             scalar = _broadcast(b, b.load(pointer))
             for vector, total in zip(vectors, row, strict=True):
-                b.store(b.call(fma, [scalar, vector, b.load(total)]), total)
+                b.store(_multiply_add(b, scalar, vector, b.load(total)), total)
 
     def flush(self, row: int, pointer: Any) -> None:
         """Add the sums of one row to memory."""
@@ -111,15 +127,63 @@ class _Block:
         return self.builder.gep(pointer, [_INT64(vectors * LANES)])
 
 
+class _BFloat(ir.Type):
+    """The bfloat16 of LLVM, which llvmlite has no name for."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat)
+
+    def __hash__(self) -> int:
+        return hash(_BFloat)
+
+
+def _multiply_add(builder: Any, a: Any, b: Any, total: Any) -> Any:
+    """total + a * b, lane by lane; of the two bfloat16 that a lane holds where it is an int32."""
+    if a.type == _VECTOR:
+        kind, name = _VECTOR, f"llvm.fmuladd.v{LANES}f32"
+        arguments = [a, b, total]
+        function = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+    else:
+        kind, name = ir.VectorType(_BFloat(), 2 * LANES), "llvm.x86.avx512bf16.dpbf16ps.512"
+        arguments = [total, builder.bitcast(a, kind), builder.bitcast(b, kind)]
+        function = ir.FunctionType(_VECTOR, [_VECTOR, kind, kind])
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, name), arguments)
+
+
 def _load(builder: Any, pointer: Any) -> Any:
-    value = builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()))
+    vector = ir.VectorType(pointer.type.pointee, LANES)
+    value = builder.load(builder.bitcast(pointer, vector.as_pointer()))
     value.align = 4
     return value
 
 
 def _store(builder: Any, value: Any, pointer: Any) -> None:
-    instruction = builder.store(value, builder.bitcast(pointer, _VECTOR.as_pointer()))
-    instruction.align = 4
+    instruction = builder.store(value, builder.bitcast(pointer, value.type.as_pointer()))
+    instruction.align = 4 if value.type == _VECTOR else 2
+
+
+def _nearest_bfloat16(builder: Any, value: Any) -> Any:
+    """Ties to even and one NaN, as torch rounds; a float or a vector of them.
+
+    In integers: where the processor cannot, LLVM calls a function that numba does not have.
+    """
+    wide, narrow = _INT32, _INT16
+    if isinstance(value.type, ir.VectorType):
+        wide, narrow = (ir.VectorType(t, value.type.count) for t in (_INT32, _INT16))
+    half, one, shift, nan = (_constant(wide, n) for n in (0x7FFF, 1, 16, 0x7FC0))
+    bits = builder.bitcast(value, wide)
+    odd = builder.and_(builder.lshr(bits, shift), one)
+    rounded = builder.lshr(builder.add(builder.add(bits, half), odd), shift)
+    unordered = builder.fcmp_unordered("uno", value, value)
+    return builder.trunc(builder.select(unordered, nan, rounded), narrow)
+
+
+def _constant(kind: Any, number: int) -> Any:
+    vector = isinstance(kind, ir.VectorType)
+    return ir.Constant(kind, [number] * kind.count if vector else number)
 
 
 def _smaller(builder: Any, a: Any, b: Any) -> Any:
@@ -127,29 +191,30 @@ def _smaller(builder: Any, a: Any, b: Any) -> Any:
 
 
 def _broadcast(builder: Any, scalar: Any) -> Any:
-    undefined = ir.Constant(_VECTOR, ir.Undefined)
-    index = ir.IntType(32)
-    single = builder.insert_element(undefined, scalar, index(0))
-    zeros = ir.Constant(ir.VectorType(index, LANES), [0] * LANES)
+    undefined = ir.Constant(ir.VectorType(scalar.type, LANES), ir.Undefined)
+    single = builder.insert_element(undefined, scalar, _INT32(0))
+    zeros = ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES)
     return builder.shuffle_vector(single, undefined, zeros)
 
 
 def _unwrap(context: Any, builder: Any, signature: Any, values: Any) -> list[Any]:
     return [
-        value if isinstance(type_, types.Integer) else _Array(context, builder, type_, value)
+        _Array(context, builder, type_, value) if isinstance(type_, types.Array) else value
         for type_, value in zip(signature.args, values, strict=True)
     ]
 
 
 def multiply_block(rows: int, vectors: int) -> Callable[..., None]:
-    """Compiled f(x, sources, targets, first, valid, weight, k, column, out).
+    """Compiled f(x, sources, targets, first, valid, weight, start, step, base, sums).
 
-    For the `valid` <= rows pairs from `first` on, and `vectors` * LANES columns from `column` on:
-    out[target] += x[source] @ weight[k]. The targets must differ from each other.
+    For the `valid` <= rows pairs from `first` on, and `vectors` * LANES columns:
+    sums[target - base] += x[source] @ w, where row c of w is at weight[start + c * step:]. The
+    targets must differ from each other. x, weight: float32, or int32 that hold two bfloat16
+    each, of an even channel and of the next; sums: float32.
     """
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        x, sources, targets, first, valid, weight, k, column, out = _unwrap(
+        x, sources, targets, first, valid, weight, start, step, base, sums = _unwrap(
             context, builder, signature, values
         )
         block = _Block(builder, rows, vectors)
@@ -163,16 +228,18 @@ def multiply_block(rows: int, vectors: int) -> Callable[..., None]:
             x.prefetch(sources.load(_smaller(builder, builder.add(first, _INT64(r)), end)))
         with cgutils.for_range(builder, x.shape[1]) as loop:
             scalars = [builder.gep(row, [loop.index]) for row in inputs]
-            block.add_outer(scalars, weight.at(k, loop.index, column))
+            place = builder.add(start, builder.mul(loop.index, step))
+            block.add_outer(scalars, weight.at(place))
         for r, ok in enumerate(is_valid):
             with builder.if_then(ok):
-                block.flush(r, out.at(targets.load(builder.add(first, _INT64(r))), column))
+                target = targets.load(builder.add(first, _INT64(r)))
+                block.flush(r, sums.at(builder.sub(target, base)))
         return context.get_dummy_value()
 
     @intrinsic
-    def multiply(_, x, sources, targets, first, valid, weight, k, column, out):  # type: ignore[no-untyped-def]
+    def multiply(_, x, sources, targets, first, valid, weight, start, step, base, sums):  # type: ignore[no-untyped-def]
         n = types.int64
-        return types.void(x, sources, targets, n, n, weight, n, n, out), generate
+        return types.void(x, sources, targets, n, n, weight, n, n, n, sums), generate
 
     return multiply
 
@@ -207,6 +274,65 @@ def outer_block(rows: int, vectors: int) -> Callable[..., None]:
         return types.void(x, gradient, sources, targets, n, n, n, n, n, out), generate
 
     return outer
+
+
+@intrinsic
+def finish_row(_, sums, i, vectors, out, activated, row, column, scale, shift, slope, plus):  # type: ignore[no-untyped-def]
+    """Of sums[i] and `vectors` * LANES columns from `column` on, what follows a convolution.
+
+    x = sums + plus goes to out[row], leaky_relu(x * scale + shift, slope) to activated[row], each
+    where the array is not empty; without plus or scale, where these are empty. activated: float32,
+    or int16, the bits of a bfloat16.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        sums, i, vectors, out, activated, row, column, scale, shift, slope, plus = _unwrap(
+            context, builder, signature, values
+        )
+        b = builder
+        leak = _broadcast(b, slope)
+        asked = (out, activated, scale, plus)
+        given = {a: b.icmp_signed(">", a.shape[0], _INT64(0)) for a in asked}
+        value = cgutils.alloca_once(b, _VECTOR)
+        with cgutils.for_range(b, vectors) as loop:
+            first = b.mul(loop.index, _INT64(LANES))
+            place = b.add(column, first)
+            b.store(_load(b, sums.at(i, first)), value)
+            with b.if_then(given[plus]):
+                b.store(b.fadd(b.load(value), _load(b, plus.at(row, place))), value)
+            with b.if_then(given[out]):
+                _store(b, b.load(value), out.at(row, place))
+            with b.if_then(given[scale]):
+                z = b.fmul(b.load(value), _load(b, scale.at(place)))
+                z = b.fadd(z, _load(b, shift.at(place)))
+                positive = b.fcmp_ordered(">", z, ir.Constant(_VECTOR, [0.0] * LANES))
+                b.store(b.select(positive, z, b.fmul(leak, z)), value)
+            with b.if_then(given[activated]):
+                pointer, rounded = activated.at(row, place), b.load(value)
+                if pointer.type.pointee == _INT16:
+                    rounded = _nearest_bfloat16(b, rounded)
+                _store(b, rounded, pointer)
+        return context.get_dummy_value()
+
+    n, f = types.int64, types.float32
+    arguments = (sums, n, n, out, activated, n, n, scale, shift, f, plus)
+    return types.void(*arguments), generate
+
+
+@intrinsic
+def put(_, array, row, column, value):  # type: ignore[no-untyped-def]
+    """array[row, column] = value, a float32; of int16 the bits of the nearest bfloat16."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        array, row, column, value = _unwrap(context, builder, signature, values)
+        pointer = array.at(row, column)
+        if pointer.type.pointee == _INT16:
+            value = _nearest_bfloat16(builder, value)
+        builder.store(value, pointer)
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(array, n, n, types.float32), generate
 
 
 @intrinsic
