@@ -1,6 +1,6 @@
 """What flat ROOT and flat HDF5 files have in common: roles, and one event from its columns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,11 @@ from reco.data.ragged import Array
 from reco.errors import FormatError
 from reco.io.base import Entry
 from reco.io.branches import Branches
+from reco.io.guess import options
 from reco.io.hits import HitColumns, deposits_on_hits, has_position, hits_of
 
+MOST_TABLES, MOST_NAMED = 3, 30
+"""Trees or groups, and branches of each, that a message lists."""
 TRUTH_ROLES = ("semantic", "fragment", "particle")
 
 
@@ -49,6 +52,27 @@ def find_roles(
         if is_number(name):
             of[role] = name
     return Roles(of, value[1])
+
+
+def no_hits(path: str, tables: Mapping[str, Sequence[str]], branches: Branches) -> FormatError:
+    """The error for a file with no hits of these names. tables: name -> its branches of rows."""
+    wanted = f"{branches.x}, {branches.y}, {branches.z} and "
+    wanted += " or ".join(name for name, _ in branches.values())
+    guesses = {name: options(rows) for name, rows in tables.items()}
+    named = sorted(tables, key=lambda name: not guesses[name])[:MOST_TABLES]
+    has = "; ".join(f"{name!r} has {_some(sorted(tables[name]))}" for name in named)
+    guess = next(filter(None, guesses.values()), "")
+    units = "units other than cm, MeV and ke too: --set input.length_unit=mm"
+    perhaps = f"perhaps: {guess}, and {units}; " if guess else ""
+    return FormatError(
+        f"{path}: no hits named {wanted}, with a number per hit; say which branches they are, as "
+        f"keys of `input` in the pipeline or with --set; {perhaps}{has}"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return (", ".join(names[:MOST_NAMED]) or "none") + more
 
 
 def check_roles(path: str, branches: Branches, roles: Roles) -> None:

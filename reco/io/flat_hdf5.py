@@ -11,7 +11,7 @@ from reco.data.ragged import Array
 from reco.errors import FormatError
 from reco.io.base import Description, Entry, EventReader, guard
 from reco.io.branches import Branches
-from reco.io.flat import Roles, check_roles, find_roles, flat_event
+from reco.io.flat import Roles, check_roles, find_roles, flat_event, no_hits
 from reco.io.hdf5 import EventIndex, Table, index_by_column, index_by_offsets
 from reco.io.hits import header_of
 
@@ -20,15 +20,14 @@ OFFSETS = ("event_offsets", "offsets")
 
 
 def recognise(file: Any, branches: Branches) -> bool:
-    return bool(_tables(file, branches))
+    return branches.tree is not None or bool(_tables(file))
 
 
 class FlatHdf5Reader(EventReader):
     def __init__(self, file: Any, path: str, branches: Branches) -> None:
         super().__init__(path)
         self.file, self.branches = file, branches
-        self.table = find_table(file, path, branches)
-        roles = _roles(self.table, branches)
+        self.table, roles = find_table(file, path, branches)
         self.index, self.by_event, cut = find_events(self.table, branches)
         self.roles = Roles(
             {r: n for r, n in roles.of.items() if r not in ("run", "subrun", "event")},
@@ -79,24 +78,23 @@ class FlatHdf5Reader(EventReader):
         self.file.close()
 
 
-def find_table(file: Any, path: str, branches: Branches) -> Table:
+def find_table(file: Any, path: str, branches: Branches) -> tuple[Table, Roles]:
     """The group or dataset that was named, or the only one that has the columns of hits."""
-    if branches.tree is not None:
-        node = file.get(branches.tree)
-        if node is None:
-            raise FormatError(f"{path}: no group or dataset {branches.tree!r}")
-        table = Table(path, node)
-        if not _has_hits(table, branches):
-            raise FormatError(f"{path}: {branches.tree!r} {_lacks(table, branches)}")
-        return table
-    nodes = _tables(file, branches)
-    if len(nodes) != 1:
-        names = ", ".join(node.name for node in nodes) or "none"
-        raise FormatError(
-            f"{path}: the hits must be in one group or dataset with columns {branches.x}, "
-            f"{branches.y}, {branches.z} and charge or energy; found {names}: name one as 'tree'"
-        )
-    return Table(path, nodes[0])
+    nodes = _tables(file) if branches.tree is None else [file.get(branches.tree)]
+    if nodes == [None]:
+        raise FormatError(f"{path}: no group or dataset {branches.tree!r}")
+    tables = [Table(path, node) for node in nodes]
+    found = [
+        (table, roles)
+        for table in tables
+        if (roles := find_roles(branches, table.__contains__, table.__contains__)) is not None
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        several = ", ".join(table.name for table, _ in found)
+        raise FormatError(f"{path}: {several} all have hits; name one as 'tree'")
+    raise no_hits(path, {table.name: list(table.columns) for table in tables}, branches)
 
 
 def find_events(
@@ -136,17 +134,6 @@ def _events_by_offsets(
     return index, numbers, {"offsets": name}
 
 
-def _roles(table: Table, branches: Branches) -> Roles:
-    roles = find_roles(branches, table.__contains__, table.__contains__)
-    if roles is None:
-        raise FormatError(f"{table.path}: {table.name!r} {_lacks(table, branches)}")
-    return roles
-
-
-def _has_hits(table: Table, branches: Branches) -> bool:
-    return find_roles(branches, table.__contains__, table.__contains__) is not None
-
-
 def _check_lengths(table: Table, roles: Roles) -> None:
     n_rows = table.length(roles.of["x"])
     for name in roles.of.values():
@@ -157,17 +144,9 @@ def _check_lengths(table: Table, roles: Roles) -> None:
             )
 
 
-def _lacks(table: Table, branches: Branches) -> str:
-    values = " or ".join(name for name, _ in branches.values())
-    return (
-        f"lacks columns of numbers named {branches.x}, {branches.y}, {branches.z} and {values}; "
-        f"its columns: {', '.join(table.columns) or 'none'}"
-    )
-
-
-def _tables(file: Any, branches: Branches) -> list[Any]:
-    """Groups and compound datasets that have the columns of hits."""
+def _tables(file: Any) -> list[Any]:
+    """Groups and compound datasets with columns enough for hits: three coordinates and a value."""
     nodes = [file]
     file.visititems(lambda _, node: nodes.append(node))
     tables = [node for node in nodes if isinstance(node, h5py.Group) or node.dtype.names]
-    return [node for node in tables if _has_hits(Table(file.filename, node), branches)]
+    return [node for node in tables if len(Table(file.filename, node).columns) > 3]

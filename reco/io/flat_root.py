@@ -12,7 +12,7 @@ from reco.data.truth_tables import topology
 from reco.errors import FormatError
 from reco.io.base import Description, Entry, EventReader
 from reco.io.branches import Branches
-from reco.io.flat import Roles, check_roles, find_roles, flat_event
+from reco.io.flat import Roles, check_roles, find_roles, flat_event, no_hits
 from reco.io.hits import header_of
 from reco.io.root import RootFile, Tree
 
@@ -81,13 +81,8 @@ class FlatRootReader(EventReader):
 
 def find_tree(file: RootFile, branches: Branches) -> tuple[Tree, Roles]:
     """The tree that was named, or the only one that has the branches of hits."""
-    if branches.tree is not None:
-        tree = file.tree(branches.tree)
-        roles = find_roles(branches, tree.is_list, tree.is_number)
-        if roles is None:
-            raise FormatError(f"{file.path}: tree {tree.name!r} {_lacks(tree, branches)}")
-        return tree, roles
-    trees = [file.tree(name) for name in file.trees]
+    names = file.trees if branches.tree is None else [branches.tree]
+    trees = [file.tree(name) for name in names]
     found = [
         (tree, roles)
         for tree in trees
@@ -96,28 +91,10 @@ def find_tree(file: RootFile, branches: Branches) -> tuple[Tree, Roles]:
     if len(found) == 1:
         return found[0]
     if found:
-        names = ", ".join(tree.name for tree, _ in found)
-        raise FormatError(f"{file.path}: trees {names} all have hits; name one as 'tree'")
-    raise FormatError(
-        f"{file.path}: "
-        + "; ".join(f"tree {tree.name!r} {_lacks(tree, branches)}" for tree in trees[:4])
-    )
-
-
-def _lacks(tree: Tree, branches: Branches) -> str:
-    """Why the tree is not one of hits, and which branches could be."""
-    wanted = [branches.x, branches.y, branches.z]
-    values = [name for name, _ in branches.values()]
-    missing = [name for name in wanted if not tree.is_list(name)]
-    if not any(tree.is_list(name) for name in values):
-        missing.append(" or ".join(values))
-    short = sorted({key.rsplit("/", 1)[-1] for key in tree.keys})
-    lists = [name for name in short if tree.is_list(name)]
-    shown = ", ".join(lists[:30]) + (f" and {len(lists) - 30} more" if len(lists) > 30 else "")
-    return (
-        f"has no list of numbers per entry named {', '.join(missing)}; give the names of the "
-        f"branches of x, y, z and charge or energy; such lists in this tree: {shown or 'none'}"
-    )
+        several = ", ".join(tree.name for tree, _ in found)
+        raise FormatError(f"{file.path}: trees {several} all have hits; name one as 'tree'")
+    lists = {tree.name: tree.lists_of_numbers() for tree in trees}
+    raise no_hits(file.path, lists, branches)
 
 
 def without_truth(roles: Roles) -> Roles:

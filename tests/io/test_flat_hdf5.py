@@ -124,3 +124,16 @@ def test_a_length_that_cannot_be_true(tmp_path: Path) -> None:
             file.create_dataset(f"hits/{name}", (10**15,), "f4", chunks=(1024,))
     with pytest.raises(FormatError, match="far more than"):
         open_input(path)
+
+
+def test_other_names_are_guessed(tmp_path: Path) -> None:
+    columns = columns_of(3)
+    rows = {f"hit_{axis}": columns[axis] for axis in "xyz"} | {"edep": columns["energy"]}
+    guess = "--set input.x=hit_x --set input.y=hit_y --set input.z=hit_z --set input.energy=edep"
+    for path in (write_rows(tmp_path / "a.h5", rows), write_groups(tmp_path / "b.h5", rows)):
+        with pytest.raises(FormatError, match="no hits named x, y, z and charge or energy") as told:
+            open_input(path)
+        assert guess in str(told.value)
+        assert "'/hits' has edep, hit_x, hit_y, hit_z" in str(told.value)
+    with pytest.raises(FormatError, match="no group or dataset 'other'"):
+        open_input(path, Branches(tree="other"))

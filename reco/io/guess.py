@@ -1,0 +1,50 @@
+"""Which branches of a file are likely to be its hits, for the message about one that names none."""
+
+import re
+from collections.abc import Iterable
+from itertools import takewhile
+
+AXIS = re.compile("[xX]")
+NO_HIT = re.compile(r"[sS]tart|[eE]nd|[dD]ir|[vV](?:tx|ertex)|[mM]om|[tT]rue|[pP]rim")
+"""In names of positions that are not those of hits."""
+VALUES = {
+    "charge": re.compile(r"(?i:charge|integral|electron|adc)|(^|_)n?[qQ]($|_)"),
+    "energy": re.compile(r"(?i:energy|edep)|(^|_)d?[eE]($|_)|[a-z]E$"),
+}
+"""Role of the value of a hit -> how it is often called."""
+
+
+def options(names: Iterable[str]) -> str:
+    """`--set` options for the branches that look like hits; "" where none do.
+
+    names: branches with a number per hit.
+    """
+    known = sorted(names, key=lambda name: (len(name), name))
+    places = [p for name in known if not NO_HIT.search(name) and (p := _axes(name, known))]
+    found = ((p, role, value) for p in places for role, value in _values(p[0], known))
+    place, role, value = next(found, (None, "", ""))
+    if place is None:
+        return ""
+    roles = dict(zip("xyz", place, strict=True)) | {role: value}
+    return " ".join(f"--set input.{role}={name}" for role, name in roles.items())
+
+
+def _axes(name: str, known: list[str]) -> tuple[str, str, str] | None:
+    """The names of x, y and z where `name` is that of x."""
+    for found in AXIS.finditer(name):
+        at, axes = found.start(), "xyz" if found[0] == "x" else "XYZ"
+        x, y, z = (name[:at] + axis + name[at + 1 :] for axis in axes)
+        if y in known and z in known:
+            return x, y, z
+    return None
+
+
+def _values(x: str, known: list[str]) -> list[tuple[str, str]]:
+    """(role, branch) of what may be the value beside this x, the most alike first."""
+    found = [(role, n) for role, like in VALUES.items() for n in known if like.search(n)]
+    return sorted(found, key=lambda pair: -_alike(pair[1], x))
+
+
+def _alike(a: str, b: str) -> int:
+    """Characters that two names begin with in common."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
