@@ -7,6 +7,7 @@ import numpy as np
 from numba import njit
 
 from reco.data.ragged import Array
+from reco.ops.heap import rise, sink
 
 OFFSETS = np.argwhere(np.ones((3, 3, 3), bool)) - 1
 """(27, 3) steps to a voxel and its neighbours, z fastest: row 13 is the voxel itself, and row
@@ -204,7 +205,7 @@ def shortest(points, pairs, source):  # type: ignore[no-untyped-def]
     while size:
         length, i = key[0], row[0]
         size -= 1
-        _sink(key, row, size, key[size], row[size])
+        sink(key, row, size, key[size], row[size])
         if length > way[i]:
             continue
         for k in range(first[i], first[i + 1]):
@@ -212,30 +213,6 @@ def shortest(points, pairs, source):  # type: ignore[no-untyped-def]
             total = length + math.sqrt(_square(points, i, j))
             if total < way[j]:
                 way[j] = total
-                _rise(key, row, size, total, j)
+                rise(key, row, size, total, j)
                 size += 1
     return way
-
-
-@njit(cache=True, nogil=True)
-def _rise(key, row, at, length, i):  # type: ignore[no-untyped-def]
-    """Put an entry at the end of a heap."""
-    while at > 0 and key[(at - 1) // 2] > length:
-        key[at], row[at] = key[(at - 1) // 2], row[(at - 1) // 2]
-        at = (at - 1) // 2
-    key[at], row[at] = length, i
-
-
-@njit(cache=True, nogil=True)
-def _sink(key, row, size, length, i):  # type: ignore[no-untyped-def]
-    """Put an entry in place of the first of a heap."""
-    at = 0
-    while 2 * at + 1 < size:
-        below = 2 * at + 1
-        if below + 1 < size and key[below + 1] < key[below]:
-            below += 1
-        if key[below] >= length:
-            break
-        key[at], row[at] = key[below], row[below]
-        at = below
-    key[at], row[at] = length, i

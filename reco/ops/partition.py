@@ -6,12 +6,11 @@ for each other are joined, and their votes for any third are added, as long as a
 many small doubts outweigh one confident wrong pair. Then single clusters move while that gains.
 """
 
-from heapq import heapify, heappop, heappush
-
 import numpy as np
 from numba import njit
 
 from reco.data.ragged import Array
+from reco.ops.heap import rise, sink
 
 ROUNDS = 5
 """Most rounds of joins and moves."""
@@ -33,14 +32,14 @@ def partition(n: int, pairs: Array, vote: Array) -> Array:
 
     Joins and moves only ever add votes within groups, so they come to an end.
     """
-    group = np.arange(n)
+    group, pairs = np.arange(n), pairs.astype(np.int64)
     around = _incidence(n, pairs, vote)
     for _ in range(ROUNDS):
         joined = _contract(n, group[pairs], vote)[group]
         moved = _by_first(_move(joined, *around, ROUNDS))
         if np.array_equal(moved, group):
             break
-        group = moved
+        group = moved.astype(np.int64)
     return _by_first(group)
 
 
@@ -52,20 +51,25 @@ def _contract(n, pairs, vote):  # type: ignore[no-untyped-def]
     # 2 e + 1 for the larger one
     partner, following = np.empty(2 * len(key), np.int64), np.empty(2 * len(key), np.int64)
     chain, count = np.full(n, -1), np.zeros(n, np.int64)
-    heap = [(0.0, 0, 0) for _ in range(0)]
     for e in range(len(key)):
-        for side, group, other in ((0, key[e] // n, key[e] % n), (1, key[e] % n, key[e] // n)):
-            partner[2 * e + side], following[2 * e + side] = other, chain[group]
-            chain[group] = 2 * e + side
+        for side in range(2):
+            group = key[e] % n if side else key[e] // n
+            partner[2 * e + side] = key[e] // n if side else key[e] % n
+            following[2 * e + side], chain[group] = chain[group], 2 * e + side
             count[group] += 1
-        if total[e] > 0:
-            heap.append((-total[e], key[e], e))
-    heapify(heap)
-    into = np.arange(n)
+    # a heap of pairs by the votes that they had when they were put in
+    lost, wanted = np.empty(2 * len(key) + 1), np.empty(2 * len(key) + 1, np.int64)
+    size = _fill(lost, wanted, key, total)
+    into = np.empty(n, np.int64)
+    for i in range(n):
+        into[i] = i
     used = len(key)
-    while len(heap):
-        lost, pair, e = heappop(heap)
-        if key[e] != pair or total[e] != -lost:
+    while size:
+        least, pair = lost[0], wanted[0]
+        size -= 1
+        sink(lost, wanted, size, lost[size], wanted[size])
+        e = table[_slot(table, key, pair)]
+        if e < 0 or total[e] != -least:
             continue
         # the group with fewer partners moves, so that every pair moves at most log n times
         a, b = pair // n, pair % n
@@ -93,13 +97,13 @@ def _contract(n, pairs, vote):  # type: ignore[no-untyped-def]
                 count[kept] += 1
                 used += 1
             if total[e] > 0:
-                heappush(heap, (-total[e], pair, e))
+                if size == len(lost):
+                    size = _fill(lost, wanted, key, total)
+                else:
+                    rise(lost, wanted, size, -total[e], pair)
+                    size += 1
         if 2 * used > len(table):
-            table[:] = -1
-            there = np.flatnonzero(key >= 0)
-            used = len(there)
-            for k in range(used):
-                table[_slot(table, key, key[there[k]])] = there[k]
+            used = _enter(table, key)
     for i in range(n):
         while into[into[i]] != into[i]:
             into[i] = into[into[i]]
@@ -125,6 +129,30 @@ def _distinct(n, pairs, vote):  # type: ignore[no-untyped-def]
                 known += 1
             total[table[slot]] += vote[e]
     return key[:known], total[:known], table
+
+
+@njit(cache=True, nogil=True)
+def _fill(lost, wanted, key, total):  # type: ignore[no-untyped-def]
+    """Make the heap of all pairs that would gain; how many."""
+    size = np.int64(0)  # as a plain 0 `rise` is compiled for that very number too
+    for e in range(len(key)):
+        if key[e] >= 0 and total[e] > 0:
+            rise(lost, wanted, size, -total[e], key[e])
+            size += 1
+    return size
+
+
+@njit(cache=True, nogil=True)
+def _enter(table, key):  # type: ignore[no-untyped-def]
+    """Make the table of all pairs anew; how many."""
+    used = 0
+    for slot in range(len(table)):
+        table[slot] = -1
+    for e in range(len(key)):
+        if key[e] >= 0:
+            table[_slot(table, key, key[e])] = e
+            used += 1
+    return used
 
 
 @njit(cache=True, nogil=True)
@@ -156,15 +184,14 @@ def _move(group, offsets, other, vote, sweeps):  # type: ignore[no-untyped-def]
     for _ in range(sweeps):
         moved = False
         for i in range(n):
-            mine = slice(offsets[i], offsets[i + 1])
             for e in range(offsets[i], offsets[i + 1]):
                 gain[group[other[e]]] += vote[e]
             best = group[i] if gain[group[i]] >= 0 else n + i
-            for j in other[mine]:
-                if gain[group[j]] > gain[best] + 1e-9:
-                    best = group[j]
-            for j in other[mine]:
-                gain[group[j]] = 0.0
+            for e in range(offsets[i], offsets[i + 1]):
+                if gain[group[other[e]]] > gain[best] + 1e-9:
+                    best = group[other[e]]
+            for e in range(offsets[i], offsets[i + 1]):
+                gain[group[other[e]]] = 0.0
             moved |= best != group[i]
             group[i] = best
         if not moved:
