@@ -1,8 +1,10 @@
 """Energy of a muon from its multiple Coulomb scattering.
 
-Method of MicroBooNE (JINST 12 (2017) P10010) with Highland's width as in PDG 2022 eq. 34.16:
-the track is cut into segments, a line is fitted to each, and the energy is the one that makes
-the angles between neighbouring lines most likely, losing energy on the way.
+The track is cut into short segments. The kinks of the line through their centres are correlated:
+scattering turns several of them one way, the error of a centre turns three of them to and fro. With
+both in the covariance, what makes the kinks most likely uses scattering at every length at once.
+Highland's width as in PDG 2022 eq. 34.16, losing energy on the way; MicroBooNE (JINST 12 (2017)
+P10010) does it with independent angles between segments of one radiation length.
 """
 
 from typing import NamedTuple
@@ -14,24 +16,36 @@ from reco.ops.csda import DENSITY, MUON_MASS, energy_of_range
 
 RADIATION_LENGTH = 14.0
 """Liquid argon of the usual density, cm."""
-LINE_FACTOR = 26 / 35
-"""Variance of the angle between lines fitted to neighbouring segments, in units of Highland's
-variance for one segment. A fitted line averages the direction over its segment with the weight
-6 u (1 - u), so the angle is the integral of the scatters with a weight that rises as 3 u^2 - 2 u^3
-and falls likewise: 2 * (9/5 - 2 + 4/7)."""
-MIN_SEGMENTS = 10
+SEGMENT = 10
+"""Length of a segment, voxels."""
+SPLINE = (66 / 120, 26 / 120, 1 / 120)
+"""Covariance of the kinks at a distance of 0, 1, 2 segments, in units of the variance of the angle
+that one segment adds. A kink is the integral of the scatters with a quadratic B-spline (a centre is
+a mean over its segment, a kink the second difference of centres), so this is the quintic one."""
+ERROR = (6.0, -4.0, 1.0)
+"""The same from the errors of the centres, in units of (error / segment)^2."""
+ERRORS = (0.03, 0.06, 0.1, 0.15, 0.2)
+"""Errors of a centre that are tried, voxels: it depends on how the track lies to the grid."""
+FREEDOM = 6.0
+"""Of Student's t for the kinks: hard scatters would pull the energy down."""
+CORE = 0.95
+"""Width of the scatters in Geant4 (Urban) over Highland's, seen with that t."""
+MIN_KINKS = 8
 HIGHEST_RANGE = 5000.0
 """cm of range beyond the end of the track up to which the fit searches (15 GeV)."""
+_UNKNOWN = 1e3
+"""rad2, the variance of a kink that was not seen."""
 
 
-class Angles(NamedTuple):
-    """Scatters of one track, S - 1 of them for S segments.
+class Kinks(NamedTuple):
+    """Of one track, S - 2 of them for S segments.
 
-    theta: (S - 1, 2) angles between neighbouring segments in two planes, rad. distance: (S - 1,)
-    from the start of the track, cm. segment: length of a segment, cm.
+    angle: (S - 2, 2) in two planes, rad, 0 where not known: (S - 2,) bool. distance: (S - 2,) from
+    the start of the track, cm. segment: length of a segment, cm.
     """
 
-    theta: Array
+    angle: Array
+    known: Array
     distance: Array
     segment: float
 
@@ -52,108 +66,118 @@ def momentum_beta(kinetic_energy: Array, mass: float = MUON_MASS) -> Array:
     return product
 
 
-def scatters(points: Array, along: Array, length: float, segment: float) -> Angles:
-    """Angles between lines fitted to the segments of a track.
+def kinks(points: Array, charge: Array, along: Array, length: float, segment: float) -> Kinks:
+    """Of the line through the centres of charge of the segments, which begin in mid-track.
 
-    points: (N, 3) cm. along: (N,) place on the track, cm from its start, 0..length.
-    segment: their length, cm. A segment of fewer than 3 points, and its angles, are left out.
+    points: (N, 3) cm. charge: (N,). along: (N,) place on the track, cm from its start, 0..length.
+    segment: length, cm. A kink next to a segment of fewer than 3 points is not known.
     """
     n = int(length / segment)
-    row = np.floor(along / segment).astype(int)
-    kept = row < n
-    row, points = row[kept], points[kept].astype(np.float64)
-    count = np.bincount(row, minlength=n)
-    centre = _sums(row, points, n) / np.maximum(count, 1)[:, None]
-    rest = points - centre[row]
-    covariance = _sums(row, (rest[:, :, None] * rest[:, None, :]).reshape(-1, 9), n)
-    line = np.linalg.eigh(covariance.reshape(-1, 3, 3))[1][:, :, 2]
-    forward = _forward(centre, count)
-    line = np.where(np.sum(line * forward, axis=1, keepdims=True) < 0, -line, line)
-    good = (count[:-1] >= 3) & (count[1:] >= 3)
-    distance = segment * np.arange(1, max(n, 1))
-    return Angles(_projected(line[:-1], line[1:])[good], distance[good], segment)
+    first = (length - n * segment) / 2
+    row = np.floor((along - first) / segment).astype(int)
+    kept = (row >= 0) & (row < n)
+    row, weight = row[kept], charge[kept].astype(np.float64)
+    sums = [np.bincount(row, weight * x, n) for x in points[kept].T]
+    centre = np.stack(sums, axis=1) / np.maximum(np.bincount(row, weight, n), 1e-9)[:, None]
+    seen = np.bincount(row, minlength=n) >= 3
+    known = seen[2:] & seen[1:-1] & seen[:-2]
+    angle = _projected(np.diff(centre, n=2, axis=0) / segment, centre[2:] - centre[:-2])
+    distance = first + segment * (np.arange(len(known)) + 1.5)
+    return Kinks(np.where(known[:, None], angle, 0.0), known, distance, segment)
 
 
-def _forward(centre: Array, count: Array) -> Array:
-    """(S, 3) rough direction at each segment, led across those without a point."""
-    filled = np.flatnonzero(count)
-    if len(filled) < 2:
-        return np.ones_like(centre)
-    slope = np.gradient(centre[filled], axis=0)
-    return np.stack([np.interp(np.arange(len(count)), filled, x) for x in slope.T], axis=1)
-
-
-def _sums(row: Array, values: Array, n: int) -> Array:
-    return np.stack([np.bincount(row, column, n) for column in values.T], axis=1)
-
-
-def _projected(before: Array, after: Array) -> Array:
-    """(S, 3) unit vectors each -> (S, 2) angles of the second in two planes through the first."""
-    smallest = np.eye(3)[np.argmin(np.abs(before), axis=1)]
-    u = np.cross(before, smallest)
-    u /= np.linalg.norm(u, axis=1, keepdims=True)
-    v = np.cross(before, u)
-    along = np.sum(before * after, axis=1)
-    return np.stack([np.arctan2(np.sum(after * side, axis=1), along) for side in (u, v)], axis=1)
+def _projected(vectors: Array, line: Array) -> Array:
+    """(K, 3) each -> (K, 2), the vectors in two directions across the line, that turn with it."""
+    smallest = np.eye(3)[np.argmin(np.abs(line.sum(axis=0)))]
+    line = line / np.maximum(np.linalg.norm(line, axis=1, keepdims=True), 1e-9)
+    u = np.cross(smallest, line)
+    u /= np.maximum(np.linalg.norm(u, axis=1, keepdims=True), 1e-9)
+    return np.stack([np.sum(vectors * side, axis=1) for side in (u, np.cross(line, u))], axis=1)
 
 
 def muon_energy(
-    points: Array, along: Array, length: float, voxel_size: float, density: float = DENSITY
+    points: Array,
+    charge: Array,
+    along: Array,
+    length: float,
+    voxel_size: float,
+    density: float = DENSITY,
 ) -> float:
     """Kinetic energy of a muon at the start of its track, MeV; NaN where scatters do not tell.
 
-    points: (N, 3) voxels of the track, cm. along: (N,) their place on it, cm from its start.
-    length: of the track, cm; the energy is at least that of a muon of this range. density: of the
-    argon, g/cm3.
+    points: (N, 3) voxels of the track, cm. charge: (N,) of them. along: (N,) their place on it, cm
+    from its start. length: of the track, cm; the energy is at least that of a muon of this range.
+    density: of the argon, g/cm3.
     """
-    segment = segment_length(length)
-    if int(length / segment) < MIN_SEGMENTS:
-        return float("nan")
-    angles = scatters(points, along, length, segment)
-    return most_likely_energy(angles, length, line_resolution(segment, voxel_size), density)
+    seen = kinks(points, charge, along, length, SEGMENT * voxel_size)
+    return most_likely_energy(seen, length, voxel_size, density)
 
 
 def most_likely_energy(
-    angles: Angles, length: float, resolution: float, density: float = DENSITY
+    seen: Kinks, length: float, voxel_size: float, density: float = DENSITY
 ) -> float:
-    """Kinetic energy at the start, MeV, that makes the angles of a muon most likely.
+    """Kinetic energy at the start, MeV, that makes the kinks of a muon most likely, with whichever
+    of ERRORS suits them best.
 
-    resolution: error of a segment's direction in one plane, rad.
-    NaN with too few angles, or where they do not tell the energy from any larger one.
+    NaN with too few kinks, or where they do not tell the energy from any larger one.
     """
-    if len(angles.theta) < MIN_SEGMENTS - 1:
+    if np.count_nonzero(seen.known) < MIN_KINKS:
         return float("nan")
-    beyond = np.concatenate([[0.0], np.geomspace(0.1, HIGHEST_RANGE, 80)])
-    cost = _cost(angles, length + beyond, resolution, density)
+    reach = length + np.concatenate([[0.0], np.geomspace(1.0, HIGHEST_RANGE, 40)])
+    cost = _cost(seen, reach, np.array(ERRORS) * voxel_size, density).min(axis=0)
     best = int(np.argmin(cost))
     if cost[-1] - cost[best] < 0.5:
         return float("nan")
-    fine = np.linspace(beyond[max(best - 1, 0)], beyond[min(best + 1, 80)], 41)
-    best = int(np.argmin(_cost(angles, length + fine, resolution, density)))
-    return float(energy_of_range(length + fine[best], MUON_MASS, density))
+    log_energy = np.log(energy_of_range(reach, MUON_MASS, density))
+    return float(np.exp(log_energy[0] if best == 0 else _lowest(log_energy, cost, best)))
 
 
-def _cost(angles: Angles, reach: Array, resolution: float, density: float) -> Array:
-    """(H,) minus log likelihood (up to a constant) of muons of these ranges (H,), cm."""
-    rest = np.maximum(reach[:, None] - angles.distance, angles.segment / 4)
+def _lowest(x: Array, y: Array, best: int) -> float:
+    """Where a parabola through the points about y[best], which is the lowest, is lowest."""
+    left, right = x[best] - x[best - 1], x[best + 1] - x[best]
+    fall, rise = (y[best - 1] - y[best]) / left, (y[best + 1] - y[best]) / right
+    curvature = (rise + fall) / (left + right)
+    slope = (rise * left - fall * right) / (left + right)
+    return float(x[best] - slope / (2 * max(curvature, 1e-12)))
+
+
+def _cost(seen: Kinks, reach: Array, error: Array, density: float) -> Array:
+    """(E, H) minus log likelihood (up to a constant) of muons of these ranges (H,), cm, with these
+    errors of a centre (E,), cm."""
+    rest = np.maximum(reach - seen.distance[:, None], seen.segment / 4)
     energy = energy_of_range(rest, MUON_MASS, density)
-    width = highland(momentum_beta(energy), angles.segment, density)
-    variance = LINE_FACTOR * width**2 + 2 * resolution**2
-    squares = np.sum(angles.theta**2, axis=1)
-    cost: Array = np.sum(squares / (2 * variance) + np.log(variance), axis=1)
+    width = CORE * highland(momentum_beta(energy), seen.segment, density)
+    noise = (error[:, None] / seen.segment) ** 2
+    band = [np.zeros((len(rest), len(error), len(reach))) for _ in SPLINE]
+    for apart, (spline, sign) in enumerate(zip(SPLINE, ERROR, strict=True)):
+        both = width[apart:] * width[: len(width) - apart]
+        band[apart][apart:] = spline * both[:, None] + sign * noise
+    band[0][~seen.known] += _UNKNOWN
+    variance, square = _independent(band, seen.angle)
+    scatter = np.log1p(square / FREEDOM)[seen.known].sum(axis=0) * (FREEDOM + 2) / 2
+    cost: Array = np.log(variance).sum(axis=0) + scatter
     return cost
 
 
-def segment_length(length: float) -> float:
-    """Into what segments to cut a track, cm: one radiation length, so that scatters exceed the
-    error of a line, but shorter where a track would have fewer than about ten."""
-    return min(max(length / 11, 6.0), RADIATION_LENGTH)
+def _independent(band: list[Array], angle: Array) -> tuple[Array, Array]:
+    """Each kink without what those before it foretell (L D L^T of a covariance of bandwidth 2).
 
-
-def line_resolution(segment: float, spacing: float) -> float:
-    """Error of the direction of a line fitted to a segment, rad.
-
-    segment: length, cm. spacing: edge of the voxels, cm, whose uniform rounding is the error of a
-    point; one point per voxel crossed.
+    band: three (K, ...), covariance of each kink with itself, the one before, the one before that.
+    angle: (K, 2). Returns (K, ...) the variance of what is new, and its square over that, summed
+    over the two planes.
     """
-    return float(spacing / segment / np.sqrt(max(segment / spacing, 1.0)))
+    n, shape = len(angle), band[0].shape[1:]
+    variance, lower, rest = np.ones((n, *shape)), np.zeros((n, *shape)), np.zeros((n, *shape, 2))
+    for i in range(n):
+        rest[i] = angle[i]
+        variance[i], next_to = band[0][i], band[1][i]
+        if i > 1:
+            beyond = band[2][i] / variance[i - 2]
+            next_to = next_to - beyond * lower[i - 1] * variance[i - 2]
+            variance[i] -= beyond * band[2][i]
+            rest[i] -= beyond[..., None] * rest[i - 2]
+        if i > 0:
+            lower[i] = next_to / variance[i - 1]
+            variance[i] -= lower[i] * next_to
+            rest[i] -= lower[i][..., None] * rest[i - 1]
+    return variance, np.square(rest).sum(axis=-1) / variance

@@ -156,14 +156,12 @@ class MakeKinematics(Stage):
         return trace(scene.position[scene.body.rows(p)], self.detector.voxel_size)
 
     def _track(self, scene: "Scene", rows: Array, path: Path, p: int, table: Table) -> None:
-        points = scene.position[rows]
+        points, energy = scene.position[rows], scene.energy[rows]
         size, density = self.detector.voxel_size, self.detector.density
         table.direction[p] = line_direction(path, points)
         table.length[p] = path.length
-        table.start_dedx[p] = start_dedx(
-            path.along, scene.energy[rows], self.options.dedx_length, size
-        )
-        table.energy_mcs[p] = muon_energy(points, path.along, path.length, size, density)
+        table.start_dedx[p] = start_dedx(path.along, energy, self.options.dedx_length, size)
+        table.energy_mcs[p] = muon_energy(points, energy, path.along, path.length, size, density)
 
     def _contained(self, scene: "Scene") -> Array:
         """(P,) bool."""
