@@ -51,10 +51,10 @@ _NOTHING = After(np.empty(0, np.float32), np.empty(0, np.float32), np.float32(0)
 
 
 def fusible(features: torch.Tensor, weight: torch.Tensor, norm: BatchNormLeakyReLU | None) -> bool:
-    """Whether `fused` may be called: for inference, in float32, on whole vectors of channels."""
+    """Whether `fused` may be called: for inference on the CPU, with weights of float32."""
     if torch.is_grad_enabled() or (norm is not None and norm.training):
         return False
-    if features.device.type != "cpu" or weight.device.type != "cpu" or weight.shape[-1] % LANES:
+    if features.device.type != "cpu" or weight.device.type != "cpu":
         return False
     dtypes = (torch.float32, torch.bfloat16) if lowered(features.device) else (torch.float32,)
     return weight.dtype == torch.float32 and features.dtype in dtypes
@@ -101,7 +101,7 @@ def _packed(weight: torch.Tensor, half: bool) -> torch.Tensor:
 
     half: to bfloat16, in int32 as `_pairs_of_channels`.
     """
-    weight = weight.detach()
+    weight = _pad_columns(weight.detach())
     if half:
         weight = F.pad(weight, (0, 0, 0, weight.shape[1] % 2)).to(torch.bfloat16)
         offsets, channels, columns = weight.shape
@@ -143,11 +143,10 @@ class CpuConv(torch.autograd.Function):
 def _forward(
     x: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap, reverse: bool = False
 ) -> torch.Tensor:
-    channels = weight.shape[2]
-    weight = _pad_columns(weight.detach()).contiguous()
     out = torch.empty(kernel_map.outputs, weight.shape[2])
-    _run(x, weight.flatten(), False, kernel_map, out, torch.empty(0, 0), _NOTHING, reverse)
-    return _drop_columns(out, channels)
+    weight = _pad_columns(weight.detach()).flatten()
+    _run(x, weight, False, kernel_map, out, torch.empty(0, 0), _NOTHING, reverse)
+    return out
 
 
 def _run(
@@ -161,8 +160,8 @@ def _run(
     reverse: bool = False,
 ) -> None:
     rows = _tile_rows(kernel_map.outputs)
-    columns = max(out.shape[1], activated.shape[1])
-    arrays = (x.numpy(), weight.numpy(), packed, *kernel_map.tiled(rows), columns)
+    channels = max(out.shape[1], activated.shape[1])
+    arrays = (x.numpy(), weight.numpy(), packed, *kernel_map.tiled(rows), channels)
     _convolve(*arrays, out.numpy(), activated.numpy(), *after, rows, reverse, _threads())
 
 
@@ -229,11 +228,12 @@ def _column_block(columns, block, blocks):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, parallel=True)
 def _convolve(  # type: ignore[no-untyped-def]
-    x, weight, packed, sources, targets, starts, columns, out, activated, scale, shift, slope, plus,
-    rows, reverse, threads,
+    x, weight, packed, sources, targets, starts, channels, out, activated, scale, shift, slope,
+    plus, rows, reverse, threads,
 ):  # fmt: skip
     """Threads take tasks, a tile of rows and a block of columns each, until none is left."""
     outputs = max(len(out), len(activated))
+    columns = (channels + LANES - 1) // LANES * LANES
     blocks = _column_blocks(columns)
     tasks = (outputs + rows - 1) // rows * blocks
     counter = np.zeros(1, np.int64)
@@ -249,9 +249,10 @@ def _convolve(  # type: ignore[no-untyped-def]
                 x, weight, packed, sources, targets, starts, columns, rows, reverse, tile, column,
                 vectors, sums,
             )  # fmt: skip
+            end = min(channels, column + vectors * LANES)
             for i in range(first, stop):
                 finish_row(
-                    sums, i - first, vectors, out, activated, i, column, scale, shift, slope, plus
+                    sums, i - first, column, end, out, activated, i, scale, shift, slope, plus
                 )
             task = next_task(counter)
 

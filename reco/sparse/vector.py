@@ -47,6 +47,8 @@ AHEAD = 8
 
 _BYTE, _INT16, _INT32, _INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
+_NARROWER = [ir.VectorType(ir.FloatType(), 8)] if LANES == 16 else []
+"""For what is left of a row where its width is not a multiple of LANES."""
 
 
 def lowered(device: torch.device) -> bool:
@@ -110,9 +112,10 @@ class _Block:
     def add_outer(self, scalars: list[Any], vector_pointer: Any) -> None:
         """sums[r][v] += value at scalars[r] * v-th vector at vector_pointer."""
         b = self.builder
-        vectors = [_load(b, self._step(vector_pointer, v)) for v in range(len(self.sums[0]))]
+        kind = ir.VectorType(vector_pointer.type.pointee, LANES)
+        vectors = [_load(b, self._step(vector_pointer, v), kind) for v in range(len(self.sums[0]))]
         for pointer, row in zip(scalars, self.sums, strict=True):
-            scalar = _broadcast(b, b.load(pointer))
+            scalar = _broadcast(b, b.load(pointer), kind)
             for vector, total in zip(vectors, row, strict=True):
                 b.store(_multiply_add(b, scalar, vector, b.load(total)), total)
 
@@ -120,7 +123,8 @@ class _Block:
         """Add the sums of one row to memory."""
         for v, total in enumerate(self.sums[row]):
             target = self._step(pointer, v)
-            value = self.builder.fadd(_load(self.builder, target), self.builder.load(total))
+            value = _load(self.builder, target, _VECTOR)
+            value = self.builder.fadd(value, self.builder.load(total))
             _store(self.builder, value, target)
 
     def _step(self, pointer: Any, vectors: int) -> Any:
@@ -153,16 +157,22 @@ def _multiply_add(builder: Any, a: Any, b: Any, total: Any) -> Any:
     return builder.call(cgutils.get_or_insert_function(builder.module, function, name), arguments)
 
 
-def _load(builder: Any, pointer: Any) -> Any:
-    vector = ir.VectorType(pointer.type.pointee, LANES)
-    value = builder.load(builder.bitcast(pointer, vector.as_pointer()))
+def _load(builder: Any, pointer: Any, kind: Any) -> Any:
+    value = builder.load(builder.bitcast(pointer, kind.as_pointer()))
     value.align = 4
     return value
 
 
 def _store(builder: Any, value: Any, pointer: Any) -> None:
     instruction = builder.store(value, builder.bitcast(pointer, value.type.as_pointer()))
-    instruction.align = 4 if value.type == _VECTOR else 2
+    instruction.align = 2 if pointer.type.pointee == _INT16 else 4
+
+
+def _store_as(builder: Any, value: Any, pointer: Any) -> None:
+    """Store floats; where the pointer is to int16, the bits of the nearest bfloat16."""
+    if pointer.type.pointee == _INT16:
+        value = _nearest_bfloat16(builder, value)
+    _store(builder, value, pointer)
 
 
 def _nearest_bfloat16(builder: Any, value: Any) -> Any:
@@ -181,7 +191,7 @@ def _nearest_bfloat16(builder: Any, value: Any) -> Any:
     return builder.trunc(builder.select(unordered, nan, rounded), narrow)
 
 
-def _constant(kind: Any, number: int) -> Any:
+def _constant(kind: Any, number: float) -> Any:
     vector = isinstance(kind, ir.VectorType)
     return ir.Constant(kind, [number] * kind.count if vector else number)
 
@@ -190,10 +200,12 @@ def _smaller(builder: Any, a: Any, b: Any) -> Any:
     return builder.select(builder.icmp_signed("<", a, b), a, b)
 
 
-def _broadcast(builder: Any, scalar: Any) -> Any:
-    undefined = ir.Constant(ir.VectorType(scalar.type, LANES), ir.Undefined)
+def _broadcast(builder: Any, scalar: Any, kind: Any) -> Any:
+    if not isinstance(kind, ir.VectorType):
+        return scalar
+    undefined = ir.Constant(kind, ir.Undefined)
     single = builder.insert_element(undefined, scalar, _INT32(0))
-    zeros = ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES)
+    zeros = _constant(ir.VectorType(_INT32, kind.count), 0)
     return builder.shuffle_vector(single, undefined, zeros)
 
 
@@ -277,8 +289,8 @@ def outer_block(rows: int, vectors: int) -> Callable[..., None]:
 
 
 @intrinsic
-def finish_row(_, sums, i, vectors, out, activated, row, column, scale, shift, slope, plus):  # type: ignore[no-untyped-def]
-    """Of sums[i] and `vectors` * LANES columns from `column` on, what follows a convolution.
+def finish_row(_, sums, i, begin, end, out, activated, row, scale, shift, slope, plus):  # type: ignore[no-untyped-def]
+    """What follows a convolution, for columns begin to end; sums[i] has them from its start on.
 
     x = sums + plus goes to out[row], leaky_relu(x * scale + shift, slope) to activated[row], each
     where the array is not empty; without plus or scale, where these are empty. activated: float32,
@@ -286,36 +298,35 @@ def finish_row(_, sums, i, vectors, out, activated, row, column, scale, shift, s
     """
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        sums, i, vectors, out, activated, row, column, scale, shift, slope, plus = _unwrap(
+        sums, i, begin, end, out, activated, row, scale, shift, slope, plus = _unwrap(
             context, builder, signature, values
         )
         b = builder
-        leak = _broadcast(b, slope)
         asked = (out, activated, scale, plus)
         given = {a: b.icmp_signed(">", a.shape[0], _INT64(0)) for a in asked}
-        value = cgutils.alloca_once(b, _VECTOR)
-        with cgutils.for_range(b, vectors) as loop:
-            first = b.mul(loop.index, _INT64(LANES))
-            place = b.add(column, first)
-            b.store(_load(b, sums.at(i, first)), value)
-            with b.if_then(given[plus]):
-                b.store(b.fadd(b.load(value), _load(b, plus.at(row, place))), value)
-            with b.if_then(given[out]):
-                _store(b, b.load(value), out.at(row, place))
-            with b.if_then(given[scale]):
-                z = b.fmul(b.load(value), _load(b, scale.at(place)))
-                z = b.fadd(z, _load(b, shift.at(place)))
-                positive = b.fcmp_ordered(">", z, ir.Constant(_VECTOR, [0.0] * LANES))
-                b.store(b.select(positive, z, b.fmul(leak, z)), value)
-            with b.if_then(given[activated]):
-                pointer, rounded = activated.at(row, place), b.load(value)
-                if pointer.type.pointee == _INT16:
-                    rounded = _nearest_bfloat16(b, rounded)
-                _store(b, rounded, pointer)
+        start = begin
+        for kind in (_VECTOR, *_NARROWER, ir.FloatType()):
+            lanes = _INT64(kind.count if isinstance(kind, ir.VectorType) else 1)
+            value, leak = cgutils.alloca_once(b, kind), _broadcast(b, slope, kind)
+            stop = b.add(start, b.mul(b.sdiv(b.sub(end, start), lanes), lanes))
+            with cgutils.for_range_slice(b, start, stop, lanes, inc=True) as (place, _):
+                b.store(_load(b, sums.at(i, b.sub(place, begin)), kind), value)
+                with b.if_then(given[plus]):
+                    b.store(b.fadd(b.load(value), _load(b, plus.at(row, place), kind)), value)
+                with b.if_then(given[out]):
+                    _store(b, b.load(value), out.at(row, place))
+                with b.if_then(given[scale]):
+                    z = b.fmul(b.load(value), _load(b, scale.at(place), kind))
+                    z = b.fadd(z, _load(b, shift.at(place), kind))
+                    positive = b.fcmp_ordered(">", z, _constant(kind, 0.0))
+                    b.store(b.select(positive, z, b.fmul(leak, z)), value)
+                with b.if_then(given[activated]):
+                    _store_as(b, b.load(value), activated.at(row, place))
+            start = stop
         return context.get_dummy_value()
 
     n, f = types.int64, types.float32
-    arguments = (sums, n, n, out, activated, n, n, scale, shift, f, plus)
+    arguments = (sums, n, n, n, out, activated, n, scale, shift, f, plus)
     return types.void(*arguments), generate
 
 
@@ -325,10 +336,7 @@ def put(_, array, row, column, value):  # type: ignore[no-untyped-def]
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         array, row, column, value = _unwrap(context, builder, signature, values)
-        pointer = array.at(row, column)
-        if pointer.type.pointee == _INT16:
-            value = _nearest_bfloat16(builder, value)
-        builder.store(value, pointer)
+        _store_as(builder, value, array.at(row, column))
         return context.get_dummy_value()
 
     n = types.int64

@@ -82,7 +82,7 @@ def test_double_precision_agrees_with_single():
 
 
 @pytest.mark.parametrize("rows", [0, 1, 700])
-@pytest.mark.parametrize("channels", [16, 112, 5])
+@pytest.mark.parametrize("channels", [16, 112, 5, 24, 61])
 @pytest.mark.parametrize("with_norm", [False, True])
 @pytest.mark.parametrize("with_plus", [False, True])
 def test_inference_in_one_pass_gives_the_same_bits(rows, channels, with_norm, with_plus):
