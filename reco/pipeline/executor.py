@@ -129,14 +129,27 @@ class Executor:
 
     def reconstruct(self, bundle: Bundle) -> Bundle:
         """Pass one batch through all stages; raises StageError."""
-        for step in self.steps:
-            with self.clock.stage(step.name):
-                stage = cast(Callable[..., Product], self.stages[step.name])
-                product = stage(*(bundle[kind] for kind in step.inputs))
-                _check_product(step, product, len(bundle))
-                bundle = bundle.plus(product)
+        with _one_torch_thread():
+            for step in self.steps:
+                with self.clock.stage(step.name):
+                    stage = cast(Callable[..., Product], self.stages[step.name])
+                    product = stage(*(bundle[kind] for kind in step.inputs))
+                    _check_product(step, product, len(bundle))
+                    bundle = bundle.plus(product)
         kept = (product for product in bundle if not isinstance(product, Outcome))
         return Bundle((*kept, _outcome(bundle)))
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """What torch does to an event is short, and its idle threads would spin on the cores that the
+    compiled kernels, which have threads of their own, need."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _check_product(step: Step, product: Product, n_events: int) -> None:
