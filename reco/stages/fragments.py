@@ -122,21 +122,23 @@ def contacts(index: Array, links: Links, piece: Array) -> Contacts:
 def surroundings(
     index: Array, piece: Array, point: Array, touching: Contacts
 ) -> tuple[Array, Array, Array]:
-    """Of each contact: how far its shorter piece extends (mean of its voxels within REACH, in
-    voxels), the angle between the directions of the pieces (0 straight on, radian), and the
-    largest of `point` (N,) within POINT_REACH."""
+    """Of each contact: how far its shorter piece extends (mean distance of its voxels within
+    REACH, in voxels), the angle between the pieces (0 straight on, radian; wide too where one
+    goes on at both sides of the contact), and the largest of `point` (N,) within POINT_REACH."""
     m = len(touching.pairs)
     contact, voxel = Grid.of(index, REACH).within(touching.middle, REACH)
     away = index[voxel] - touching.middle[contact]
-    arms = []
+    distance = np.linalg.norm(away, axis=1)
+    arms, length = np.empty((2, m, 3)), np.empty((2, m))
     for side in range(2):
         mine = piece[voxel] == touching.pairs[contact, side]
         row = contact[mine]
-        arm = [np.bincount(row, x, m) for x in away[mine].T]
-        arms.append(np.stack(arm, axis=1) / np.bincount(row, minlength=m)[:, None])
-    length = np.linalg.norm(arms, axis=2)
-    cosine = -(arms[0] * arms[1]).sum(axis=1) / np.maximum(length.prod(axis=0), 1e-9)
-    close = (away**2).sum(axis=1) <= POINT_REACH**2
+        count = np.bincount(row, minlength=m)
+        length[side] = np.bincount(row, distance[mine], m) / count
+        for axis in range(3):
+            arms[side, :, axis] = np.bincount(row, away[mine, axis], m) / count
+    cosine = -(arms[0] * arms[1]).sum(axis=1) / length.prod(axis=0)
+    close = distance <= POINT_REACH
     nearest = np.full(m, point.min())
     np.maximum.at(nearest, contact[close], point[voxel[close]])
     return length.min(axis=0), np.arccos(np.clip(cosine, -1, 1)), nearest

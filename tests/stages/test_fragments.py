@@ -116,6 +116,16 @@ def test_a_track_with_a_kink_and_a_point_of_interest_is_cut():
     assert label.tolist() == (index[:, 1] > 20).astype(int).tolist()
 
 
+def test_tracks_that_cross_are_two():
+    """The first is cut in three where the second, which is whole, goes through."""
+    index = np.concatenate([track((20, 20, 20), (60, 20, 20)), track((40, 0, 20), (40, 40, 20))])
+    index = np.unique(index, axis=0)
+    label = fragments_of(index, lambda a, b: 0.99 if (a[0] == 40) == (b[0] == 40) else 0.2)
+    across = index[:, 0] == 40
+    assert label[across].min() == label[across].max()
+    assert not np.isin(label[~across], label[across]).any()
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_contacts_and_what_is_around_them_are_those_of_brute_force(seed):
     rng = np.random.default_rng(seed)
@@ -140,8 +150,9 @@ def test_contacts_and_what_is_around_them_are_those_of_brute_force(seed):
         assert touching.odds[m] == pytest.approx(np.mean([odds for odds, _ in wanted[pair]]))
         away = index - middle
         far = np.linalg.norm(away, axis=1)
-        a, b = (away[(piece == p) & (far <= REACH)].mean(axis=0) for p in pair)
-        size = np.linalg.norm(a), np.linalg.norm(b)
+        near = [(piece == p) & (far <= REACH) for p in pair]
+        a, b = (away[rows].mean(axis=0) for rows in near)
+        size = [far[rows].mean() for rows in near]
         assert length[m] == pytest.approx(min(size))
         assert np.cos(angle[m]) == pytest.approx(-a @ b / np.prod(size), abs=1e-9)
         assert nearest[m] == point[far <= 3].max()
