@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -21,6 +22,15 @@ class Report(Protocol):
 def fail(message: str) -> None:
     """Print an error, plain: paths and brackets stay as they are."""
     print(f"error: {message}", file=sys.stderr)
+
+
+def tell_first_run() -> None:
+    """Say what the first run waits for, where the kernels have not been compiled yet."""
+    from reco.ops.graph import closest_members
+
+    folder = Path(closest_members.stats.cache_path)
+    if not any(folder.glob("graph.closest_members-*.nbi")):
+        print("the first run compiles the kernels: about 20 s, once", file=sys.stderr)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from reco import config as configuration
-from reco.cli.console import fail, progress
+from reco.cli.console import fail, progress, tell_first_run
 from reco.cli.files import check_free, expand, inputs
 from reco.errors import RecoError
 
@@ -48,6 +48,7 @@ def run_all(pipeline: str, overrides: Sequence[str], request: Request) -> int:
     _check_early(config, jobs, request)
     from reco.pipeline import Pipeline  # not above: torch takes seconds to load
 
+    tell_first_run()
     pipe = Pipeline(config, str(configuration.find(pipeline)))
     if len(jobs) == 1:
         return _run_one(pipe, *jobs[0], request)
