@@ -122,6 +122,8 @@ def test_several_inputs_go_to_a_folder(reco_command):
         hits_file(Path(f"{name}.h5"), [1.0])
     code, _, err = reco_command("run", "chain.yaml", "[ab].h5")
     assert (code, "2 inputs need a folder" in err) == (1, True)
+    code, _, err = reco_command("run", "chain.yaml", "[ab].h5", "-o", "out.h5")
+    assert (code, "2 inputs need a folder" in err) == (1, True)
     assert reco_command("run", "chain.yaml", "[ab].h5", "-o", "out")[0] == 0
     assert sorted(p.name for p in Path("out").iterdir()) == ["a_reco.h5", "b_reco.h5"]
 
@@ -195,6 +197,24 @@ def test_inspect_tells_inputs_from_outputs(reco_command):
     assert "output of reco" in out
     assert "voxels (3 rows)" in out
     assert "grid, classify, brightest" in out
+
+
+@pytest.mark.parametrize(("value", "odd"), [(0.6, False), (600.0, True), (0.02, True)])
+def test_a_mistaken_unit_is_told(reco_command, value, odd):
+    hits_file(Path("a.h5"), [], [value], [value / 2])
+    told = "check `input.energy_unit` (MeV, GeV, keV) or `input.charge_unit` (ke, e)"
+    assert (told in reco_command("inspect", "a.h5")[1]) is odd
+    words = ("--until", "grid", "--set", "stages.tests.stages_for_tests:Grid.threshold=0")
+    assert (told in reco_command("run", "chain.yaml", "a.h5", *words)[2]) is odd
+
+
+def test_inspect_tells_of_a_bad_event(reco_command):
+    with h5py.File("a.h5", "w") as file:
+        for name in ("x", "y", "z", "energy", "event"):
+            file[f"hits/{name}"] = [np.nan] if name == "y" else [1.0]
+    code, out, _ = reco_command("inspect", "a.h5")
+    assert code == 0
+    assert "notes     a.h5: entry 0: branch 'y' holds nan" in out
 
 
 @pytest.mark.parametrize("name", ["larndsim/jax_input_0.h5", "edepsim/samfogarty_ten-Mu-plus.root"])

@@ -1,15 +1,18 @@
 """`reco inspect`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 
 from reco import config as configuration
+from reco.cli import scale
 from reco.data.product import EVENTS
+from reco.detector import Detector
 from reco.errors import FormatError
-from reco.io.base import guard
+from reco.io.base import Reader, guard
 from reco.io.hdf5 import open_hdf5
 from reco.io.inspect import inspect_lines
 from reco.io.native import NativeReader
@@ -24,10 +27,21 @@ def inspect_file(file: str, pipeline: str | None, overrides: Sequence[str]) -> l
     load, of_overrides = configuration.load, configuration.of_overrides
     config = load(pipeline, overrides) if pipeline else of_overrides(overrides)
     with open_input(file, config.input) as reader:
-        lines = inspect_lines(reader.describe())
+        description = reader.describe()
+        notes = (*description.notes, *_notes(reader, Detector.load(config.detector)))
+        lines = inspect_lines(replace(description, notes=notes))
         if isinstance(reader, NativeReader):
             lines += _recipe_lines(file, reader.store.provenance.get("simulated"))
     return lines
+
+
+def _notes(reader: Reader, detector: Detector) -> list[str]:
+    """What is odd in the first events."""
+    try:
+        odd = scale.of_input(reader, detector)
+    except FormatError as error:
+        odd = str(error)
+    return [odd] if odd else []
 
 
 def _recipe_lines(file: str, plan: Mapping[str, Any] | None) -> list[str]:

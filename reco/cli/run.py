@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from reco import config as configuration
+from reco.cli import scale
 from reco.cli.console import fail, progress, tell_first_run
 from reco.cli.files import check_free, expand, inputs
 from reco.errors import RecoError
@@ -93,7 +94,7 @@ def outputs_of(request: Request) -> list[tuple[str | Path, Path]]:
         )
     if len(paths) == 1 and not (folder and folder.is_dir()):
         return [(paths[0], request.output or _default(paths[0]))]
-    if folder is None:
+    if folder is None or folder.suffix in (".h5", ".hdf5"):
         raise RecoError(f"{len(paths)} inputs need a folder for their outputs: -o FOLDER")
     return _into(folder, paths)
 
@@ -126,6 +127,9 @@ def _run_one(pipe: "Pipeline", path: str | Path, output: Path, request: Request)
             progress=report,
         )
     show(summary)
+    odd = scale.of_output(summary.output, pipe.detector)
+    if odd:
+        print(f"note: {odd}", file=sys.stderr)
     return SOME_FAILED if summary.failed else 0
 
 

@@ -111,7 +111,8 @@ def find_events(
     if column is None:
         raise FormatError(
             f"{table.path}: {table.name!r} has no column {' or '.join(wanted)} to cut its rows "
-            "into events; name it as 'event', or a dataset of row numbers as 'offsets'"
+            f"into events; it has {', '.join(table.columns)}: name one with "
+            "--set input.event=NAME, or a dataset of row numbers with --set input.offsets=NAME"
         )
     return index_by_column(table, column), {}, {"event": column}
 

@@ -85,8 +85,9 @@ def open_input(path: str | Path, branches: Branches | None = None) -> Reader:
         return _open(open_hdf5(path, remote), HDF5_FORMATS, path, branches)
     if head.startswith(ROOT_MAGIC):
         return _open(RootFile(path, remote), ROOT_FORMATS, path, branches)
+    text = "text is made flat HDF5 as docs/formats.md shows; " if head.isascii() and head else ""
     raise FormatError(
-        f"{path}: neither ROOT nor HDF5 (it starts with {head[:16]!r}); {known_formats()}"
+        f"{path}: neither ROOT nor HDF5 (it starts with {head[:16]!r}); {text}{known_formats()}"
     )
 
 

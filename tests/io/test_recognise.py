@@ -75,6 +75,12 @@ def test_neither_root_nor_hdf5(tmp_path: Path, content: bytes) -> None:
         open_input(tmp_path / "hits.root")
 
 
+def test_text_is_told_how_to_come_in(tmp_path: Path) -> None:
+    (tmp_path / "hits.csv").write_text("x,y,z")
+    with pytest.raises(FormatError, match=r"text is made flat HDF5 as docs/formats\.md shows"):
+        open_input(tmp_path / "hits.csv")
+
+
 def test_no_file_and_no_tree(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="No such file"):
         open_input(tmp_path / "none.root")
