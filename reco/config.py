@@ -7,7 +7,7 @@ value of either. Unknown keys are refused with their path and the keys that are 
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,15 +30,17 @@ class _Schema(BaseModel):
 
 class RunConfig(_Schema):
     """How to compute. No result depends on the batch size; threads and device change floats only
-    by rounding (1e-7 of a score).
+    by rounding (1e-7 of a score), precision by more (1e-2 of a score).
 
     batch_size: events that pass through a stage together. device: `auto` takes the GPU when there
-    is one. threads: of the CPU; 0: all cores.
+    is one. threads: of the CPU; 0: all cores. precision: of the products in the U-Net, whose sums
+    are fp32 in any case; `auto` takes bf16 where the processor or the GPU has it.
     """
 
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 16
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     threads: Annotated[int, Field(ge=0, le=4096)] = 0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
 class OutputConfig(_Schema):

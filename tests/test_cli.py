@@ -114,7 +114,9 @@ def test_options_reach_the_run(reco_command):
     assert cell(out, "events read") == "2"
     f = reco.open("b.h5")
     assert f.voxels.energy.tolist() == [[], [3.0]]
-    assert f.provenance["pipeline"]["run"] == {"batch_size": 7, "device": "cpu", "threads": 1}
+    assert f.provenance["pipeline"]["run"] == {
+        "batch_size": 7, "device": "cpu", "threads": 1, "precision": "auto"
+    }  # fmt: skip
 
 
 def test_several_inputs_go_to_a_folder(reco_command):

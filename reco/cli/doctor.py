@@ -143,7 +143,10 @@ def can_write(folder: Path) -> bool:
 
 def _engines() -> Iterator[Finding]:
     from reco.sparse import BACKENDS
+    from reco.sparse.vector import HAS_BFLOAT16
 
+    products = "bf16" if HAS_BFLOAT16 else "fp32: the processor lacks avx512_bf16"
+    yield Finding("precision", f"{products}, where run.precision is auto, on the CPU")
     for name, backend in BACKENDS.items():
         there = backend.what if backend.installed else f"{backend.what}: not installed"
         yield Finding(f"engine {name}", there, "" if backend.installed else backend.install)

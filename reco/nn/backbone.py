@@ -72,7 +72,9 @@ class Backbone(nn.Module):
 
     def forward(self, batch: BackboneInput) -> BackboneOutput:
         """Raises InputError where features and pyramid do not fit the network."""
-        features = torch.relu(self.norm(self.unet(batch.features, batch.pyramid)[-1]))
-        heads = self.out(torch.relu(self.hidden(features))).split(list(_WIDTHS.values()), dim=1)
+        last = self.unet(batch.features, batch.pyramid)[-1]
+        with torch.autocast(last.device.type, enabled=False):  # small, and they are the answer
+            features = torch.relu(self.norm(last))
+            heads = self.out(torch.relu(self.hidden(features))).split(list(_WIDTHS.values()), dim=1)
         semantic, score, offset, kind, link = heads
         return BackboneOutput(semantic, features, score[:, 0], offset, kind, link)

@@ -44,6 +44,7 @@ def provenance(
         # with those of the stages that `--from` does not repeat
         "weights": {**source.provenance.get("weights", {}), **_weights(stages)},
         "device": sorted({str(stage.context.device) for stage in stages.values()}),
+        "precision": sorted({str(stage.context.precision) for stage in stages.values()}),
         "versions": versions(),
         "commit": commit(),
         "input": fingerprint(source.path) | {"format": source.format},

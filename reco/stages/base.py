@@ -25,10 +25,11 @@ class StageOptions(BaseModel):
 
 @dataclass(frozen=True)
 class Context:
-    """What every stage is built with."""
+    """What every stage is built with. precision: of large products at inference."""
 
     detector: Detector
     device: torch.device
+    precision: torch.dtype = torch.float32
 
 
 class Stage(ABC):

@@ -38,7 +38,9 @@ class Segment(LearnedStage):
         return Semantics.concat(events)
 
     def _event(self, index: Array, energy: Array) -> Semantics:
-        with torch.inference_mode():
+        lowered = self.context.precision != torch.float32
+        kind = self.context.device.type
+        with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=lowered):
             return decode(self.module(self.prepare(index, energy)))
 
     def prepare(self, index: Array, energy: Array) -> BackboneInput:

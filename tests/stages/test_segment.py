@@ -8,6 +8,7 @@ import torch
 
 from reco.data.ragged import Ragged
 from reco.nn.backbone import BackboneOutput
+from reco.sparse.vector import HAS_BFLOAT16
 from reco.stages import weights
 from reco.stages.segment import Segment, decode
 
@@ -91,3 +92,13 @@ def test_decoding_by_hand():
     assert out.point_offset[0].tolist() == [[1.5, 0.0, -2.0]]
     assert out.point_type[0].tolist() == [3]
     assert out.affinity[0].tolist() == [[1.0] * 13]
+
+
+def test_lower_precision_moves_scores_a_little_and_only_where_it_is_asked_for(stage):
+    lowered = Segment(stage.options, dataclasses.replace(CONTEXT, precision=torch.bfloat16))
+    event = voxels(walk(4, 600))
+    full, low = stage(event), lowered(event)
+    assert low.scores.values.dtype == np.float32
+    np.testing.assert_allclose(low.scores.values, full.scores.values, rtol=0, atol=0.05)
+    same = np.array_equal(low.scores.values, full.scores.values)
+    assert same != HAS_BFLOAT16
