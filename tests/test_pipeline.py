@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import reco
 from reco import config
+from reco.data.bundle import Bundle
 from reco.data.classes import Status
 from reco.data.product import Product
 from reco.data.products import (
@@ -21,12 +23,15 @@ from reco.data.products import (
     Voxels,
 )
 from reco.data.ragged import Ragged, offsets_of
+from reco.detector import Detector
 from reco.errors import ConfigError, InputError, RecoError
 from reco.io.store import StoredProducts, Writer
 from reco.pipeline import Pipeline
+from reco.pipeline.executor import Executor
 from reco.pipeline.join import join
 from reco.pipeline.lock import locked
 from reco.pipeline.planner import plan
+from reco.stages.base import Context
 from tests.stages_for_tests import WIDTH, Brightest, Classify, Grid, Labels, SecondGrid
 
 STAGES = {"grid": Grid, "classify": Classify, "brightest": Brightest}
@@ -169,6 +174,23 @@ def test_features_keep_their_width_when_the_first_events_fail(tmp_path):
     features = read_all(tmp_path / "out.h5")[Semantics].features
     assert features.values.shape == (2, WIDTH)
     np.testing.assert_array_equal(features.counts, [0, 0, 0, 2])
+
+
+def test_torch_has_one_thread_while_stages_run():
+    seen = []
+
+    class Watch(Brightest):
+        def __call__(self, voxels: Voxels, semantics: Semantics) -> Points:
+            seen.append(torch.get_num_threads())
+            return Points.empty(len(voxels))
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    steps = plan({"watch": Watch}, [Voxels, Semantics]).steps
+    stage = Watch(Watch.Options(), Context(Detector.load("generic"), torch.device("cpu")))
+    Executor(steps, {"watch": stage}, 1).run_one(Bundle((Voxels.empty(), Semantics.empty())))
+    assert (seen, torch.get_num_threads()) == ([1], 2)
+    torch.set_num_threads(before)
 
 
 def test_join_adapts_free_widths():
@@ -344,6 +366,8 @@ def test_stopping_early_keeps_what_truth_there_is(tmp_path):
     pipe = Pipeline.load("lartpc")
     sample = Path(__file__).parents[1] / "data_samples" / "lartpc.h5"
     pipe.process(sample, tmp_path / "a.h5", stop=2, until="voxelize")
+    with StoredProducts(tmp_path / "a.h5") as stored:
+        assert {Voxels, TruthVoxels, VoxelLabels} <= set(stored.products)
     with StoredProducts(tmp_path / "a.h5") as stored:
         assert {Voxels, TruthVoxels, VoxelLabels} <= set(stored.products)
 
