@@ -368,8 +368,6 @@ def test_stopping_early_keeps_what_truth_there_is(tmp_path):
     pipe.process(sample, tmp_path / "a.h5", stop=2, until="voxelize")
     with StoredProducts(tmp_path / "a.h5") as stored:
         assert {Voxels, TruthVoxels, VoxelLabels} <= set(stored.products)
-    with StoredProducts(tmp_path / "a.h5") as stored:
-        assert {Voxels, TruthVoxels, VoxelLabels} <= set(stored.products)
 
 
 def test_a_precision_that_the_processor_lacks_is_refused(hits_file, monkeypatch):
