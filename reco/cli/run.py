@@ -50,10 +50,18 @@ def run_all(pipeline: str, overrides: Sequence[str], request: Request) -> int:
     from reco.pipeline import Pipeline  # not above: torch takes seconds to load
 
     tell_first_run()
+    _spare_extensions()
     pipe = Pipeline(config, str(configuration.find(pipeline)))
     if len(jobs) == 1:
         return _run_one(pipe, *jobs[0], request)
     return max(_run_on(pipe, path, output, request) for path, output in jobs)
+
+
+def _spare_extensions() -> None:
+    """Kernels take plain arrays: numba need not import awkward and vector, which extend it."""
+    from numba.core import entrypoints
+
+    entrypoints._already_initialized = True
 
 
 def _check_early(

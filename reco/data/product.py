@@ -90,12 +90,11 @@ class Product:
 
     def at(self, i: int) -> Self:
         """The product of event i alone (views, no copies)."""
-        return type(self)(
-            **{
-                f.name: Ragged.one(data[i]) if isinstance(data, Ragged) else data[i : i + 1]
-                for f, data in self.items()
-            }
-        )
+        event = object.__new__(type(self))  # what was checked as a whole is not checked again
+        for f, data in self.items():
+            rows = Ragged.one(data[i]) if isinstance(data, Ragged) else data[i : i + 1]
+            object.__setattr__(event, f.name, rows)
+        return event
 
     def items(self) -> "Iterator[tuple[Field[Any], Array | Ragged]]":
         return ((f, getattr(self, f.name)) for f in fields(self))

@@ -5,7 +5,6 @@ from typing import Self
 
 import h5py
 import numpy as np
-from scipy.interpolate import RegularGridInterpolator
 
 from reco.data.ragged import Array
 from reco.errors import ConfigError
@@ -21,6 +20,8 @@ class Displacement:
     """
 
     def __init__(self, axes: tuple[Array, Array, Array], shift: Array) -> None:
+        from scipy.interpolate import RegularGridInterpolator  # slow to load, and seldom needed
+
         self.lower = np.array([axis[0] for axis in axes])
         self.upper = np.array([axis[-1] for axis in axes])
         self._interpolate = RegularGridInterpolator(axes, shift)
