@@ -15,6 +15,9 @@ from torch import nn
 METHODS = ("calorimetry", "range μ", "range π", "range p", "range K", "scattering")
 """What an energy can be estimated by, in the order of InteractionInput.methods."""
 
+GROUPS = ("exiting shower", "contained shower", "exiting track", "contained track")
+"""Of particles, whose energies are measured by different means and so have errors of their own."""
+
 CORE = 1.0
 """cm around the best place; the places within are the same vertex."""
 REACHES = (0.6, 2.5)
@@ -64,6 +67,11 @@ class InteractionInput:
     def __len__(self) -> int:
         return len(self.particle_mask)
 
+    @property
+    def group(self) -> torch.Tensor:
+        """(I, T) int64, row of GROUPS; a track is what has a range."""
+        return 2 * self.known[..., 1:5].any(dim=-1).long() + self.contained.long()
+
     def to(self, device: torch.device) -> "InteractionInput":
         return InteractionInput(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
@@ -112,10 +120,11 @@ class InteractionTransformer(nn.Module):
     """scalars, point_scalars: S and G of the input. width, layers, heads: of the encoder (pre-norm,
     without dropout).
 
-    vertex_scale: (), energy_scale, total_scale: (2,) for exiting and contained, factors on the
-    widths; fitted after training on events that were not trained on, so that pulls have width 1.
-    vertex_tail: (2, TAIL_BINS), energy_tail, total_tail: (2, 2, TAIL_BINS), see `tail`; fitted then
-    too, so that 95 % intervals hold 95 %: errors are not normal, a vertex is right or far away.
+    vertex_scale: (), energy_scale: (4,) by GROUPS, total_scale: (2,) for exiting and contained,
+    factors on the widths; fitted after training on events that were not trained on, so that pulls
+    have width 1. vertex_tail: (2, TAIL_BINS), energy_tail: (4, 2, TAIL_BINS), total_tail:
+    (2, 2, TAIL_BINS), see `tail`; fitted then too, so that 95 % intervals hold 95 %: errors are not
+    normal, a vertex is right or far away.
     """
 
     vertex_scale: torch.Tensor
@@ -152,10 +161,10 @@ class InteractionTransformer(nn.Module):
         self.of_point = _silent(width, 1)
         self.of_interaction = _silent(width, 6)
         self.register_buffer("vertex_scale", torch.ones(()))
-        self.register_buffer("energy_scale", torch.ones(2))
+        self.register_buffer("energy_scale", torch.ones(len(GROUPS)))
         self.register_buffer("total_scale", torch.ones(2))
         self.register_buffer("vertex_tail", torch.ones(2, TAIL_BINS))
-        self.register_buffer("energy_tail", torch.ones(2, 2, TAIL_BINS))
+        self.register_buffer("energy_tail", torch.ones(len(GROUPS), 2, TAIL_BINS))
         self.register_buffer("total_tail", torch.ones(2, 2, TAIL_BINS))
 
     def forward(self, batch: InteractionInput) -> InteractionOutput:
@@ -167,7 +176,7 @@ class InteractionTransformer(nn.Module):
         weights = candidate_weights(heads.start, heads.end, point, batch)
         energy = estimate_energy(heads.method, heads.correction, batch)
         width = _bounded(_width(heads.width - 2.0, ENERGY_FLOOR), 3.0)
-        energy_width = width * self.energy_scale[batch.contained.long()]
+        energy_width = width * self.energy_scale[batch.group]
         total, total_width = self._total(energy, width, heads.primary, whole[:, 4:], batch)
         spread = covariance(whole[:, 3], heads.spread, batch) * self.vertex_scale**2
         contained = _all_contained(batch)
@@ -180,7 +189,7 @@ class InteractionTransformer(nn.Module):
             total=total,
             total_width=total_width,
             vertex_tail=tail(vertex_width(spread), self.vertex_tail),
-            energy_tail=tail(energy_width, self.energy_tail[batch.contained.long()]),
+            energy_tail=tail(energy_width, self.energy_tail[batch.group]),
             total_tail=tail(total_width, self.total_tail[contained]),
         )
 

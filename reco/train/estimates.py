@@ -23,6 +23,7 @@ from reco.metrics.energy import Z_95, pulls, resolution, stops
 from reco.metrics.stats import half_width, quantile
 from reco.metrics.vertex import containment_radius, fraction_below
 from reco.nn.transformer import (
+    GROUPS,
     TAIL_BINS,
     InteractionInput,
     InteractionOutput,
@@ -31,9 +32,9 @@ from reco.nn.transformer import (
     places,
     sigma,
 )
+from reco.ops.matching import best_iou
 from reco.stages.estimates import Estimate
 from reco.stages.interaction_input import N_ENERGY_LIKE, UPSTREAM, event_input, join, pad
-from reco.train.graphs import Overlap
 
 NEEDS = (*UPSTREAM, VoxelLabels, TruthParticles, TruthInteractions)
 """Products of an event that the transformer learns from."""
@@ -41,10 +42,17 @@ NEEDS = (*UPSTREAM, VoxelLabels, TruthParticles, TruthInteractions)
 FREEDOM = 4.0
 """Degrees of freedom of the likelihood, Student's t: a few misreconstructed particles in a hundred
 would take the widths of a normal distribution hostage."""
-FULL_WEIGHT = 30
-"""Voxels from which a particle counts in full; a blip says little."""
-VISIBLE = 3
-"""Voxels from which a particle counts in the figures, as in `reco evaluate`."""
+MIN_IOU, VISIBLE = 0.5, 3
+"""Overlap above which two are partners, and voxels from which a true particle that is no low-energy
+scatter is visible: as in `reco evaluate`, whose population the widths are fitted on."""
+NOTABLE = 50.0
+"""MeV from which a visible particle counts in full; primaries always do."""
+SLIGHT, BLIP = 0.3, 0.05
+"""Weights of the other visible ones, and of the rest: two of three particles are a few voxels of a
+low-energy scatter, that nobody looks at."""
+SIZES = (8, 30)
+"""Particles and points up to which interactions are learnt together: half have three particles or
+fewer, and need not be padded to the 48 of a few."""
 NEAREST_SCALE = 0.3
 """cm by which a place may be farther from the vertex than the nearest and still be right."""
 ENERGY_JITTER = 0.02
@@ -71,10 +79,11 @@ _TURNS = torch.tensor(
 
 @dataclass(frozen=True)
 class Targets:
-    """vertex: (I, 3) cm from the origin; has_vertex: (I,) bool, it lies in the detector.
-    energy: (I, T) log of MeV; weight: (I, T), 0 where there is no true particle. kind: (I, T)
-    int64, row of KINDS or -1. contained: (I, T) bool. total: (I,) log of MeV; has_total: (I,)
-    bool."""
+    """vertex: (I, 3) cm from the origin; has_vertex: (I,) bool, it lies in the detector
+    and a primary is visible.
+    energy: (I, T) log of MeV; weight: (I, T), 0 where there is no true particle, above BLIP where
+    it is visible. kind: (I, T) int64, row of KINDS or -1. contained: (I, T) bool. total: (I,) log
+    of MeV; has_total: (I,) bool."""
 
     vertex: torch.Tensor
     has_vertex: torch.Tensor
@@ -85,6 +94,9 @@ class Targets:
     total: torch.Tensor
     has_total: torch.Tensor
 
+
+_PER_PARTICLE = ("energy", "weight", "kind", "contained")
+"""Columns of Targets that are padded."""
 
 KINDS = ("muon", "proton", "electron")
 """Particles whose resolution is reported: those that stop, and electrons of 300 to 700 MeV."""
@@ -102,43 +114,59 @@ def sample_of(event: Bundle, detector: Detector) -> Sample:
     """One event with truth, reduced to what is learnt."""
     made = event_input(event, detector)
     truth, whole = event[TruthParticles], event[TruthInteractions]
-    labels = event[VoxelLabels]
-    particle = partners(event[Particles].voxel_particle.values, labels.particle.values)
-    of_particle = _rows(particle, made.particle)
-    interaction = partners(event[Interactions].voxel_interaction.values, labels.interaction.values)
-    of_interaction = _rows(interaction, made.interaction)
-    vertex = _take(whole.vertex.values, of_interaction, np.nan)
-    inside = np.all((vertex >= detector.lower) & (vertex <= detector.upper), axis=1)
-    size = np.append(event[Particles].n_voxels.values, 0)[made.particle]
-    known = (_take(truth.pid.values, of_particle, -1) >= 0) & (
-        _take(truth.energy.values, of_particle, 0) > 0
+    found, labels = event[Particles].voxel_particle, event[VoxelLabels]
+    weight = _weights(truth, labels.particle.values)
+    partner = partners(found.values, labels.particle.values, len(weight))
+    of_particle = _rows(partner, made.particle)
+    seen = weight > BLIP
+    vertex, total, inside = _vertices(whole, truth, seen, detector)
+    partner = partners(
+        event[Interactions].voxel_interaction.values, labels.interaction.values, len(total)
     )
-    total = _take(whole.energy.values, of_interaction, 0)
+    of_interaction = _rows(partner, made.interaction)
+    has_vertex = _take(inside, of_interaction, False)
+    place = _take(vertex, of_interaction, 0.0) - made.origin
     columns = {
-        "vertex": np.where(inside[:, None], vertex - made.origin, 0.0).astype(np.float32),
-        "has_vertex": inside,
+        "vertex": np.where(has_vertex[:, None], place, 0.0).astype(np.float32),
+        "has_vertex": has_vertex,
         "energy": _log(_take(truth.energy.values, of_particle, 0)),
-        "weight": (known * np.minimum(size / FULL_WEIGHT, 1.0)).astype(np.float32),
+        "weight": _take(weight, of_particle, 0),
         "kind": _take(_kinds(truth), of_particle, -1),
         "contained": _take(truth.contained.values, of_particle, False),
-        "total": _log(total),
-        "has_total": total > 0,
+        "total": _log(_take(total, of_interaction, 0)),
+        "has_total": _take(total, of_interaction, 0) > 0,
     }
     return Sample(made.input, Targets(**{k: torch.from_numpy(v) for k, v in columns.items()}))
 
 
-def partners(found: Array, true: Array) -> Array:
-    """As `majority`, but -1 where another found one has more voxels of that true one: the pieces of
-    a shower that was not put together do not have its energy."""
-    best, back = majority(found, true), majority(true, found)
-    mutual = np.append(back, -1)[best] == np.arange(len(best))
-    return np.where(mutual, best, -1)
+def _weights(truth: TruthParticles, label: Array) -> Array:
+    """(P,) float32 of true particles. label: (N,) row of each voxel, -1 for none."""
+    pid, energy = truth.pid.values, truth.energy.values
+    size = np.bincount(label[label >= 0], minlength=len(pid))
+    visible = (size >= VISIBLE) & (truth.semantic.values != Semantic.LOW_ENERGY)
+    full = truth.is_primary.values | (energy > NOTABLE)
+    weight = np.where(visible, np.where(full, 1.0, SLIGHT), BLIP)
+    return np.asarray(weight * ((pid >= 0) & (energy > 0)), np.float32)
 
 
-def majority(found: Array, true: Array) -> Array:
+def _vertices(
+    whole: TruthInteractions, truth: TruthParticles, seen: Array, detector: Detector
+) -> tuple[Array, Array, Array]:
+    """(I, 3) cm, (I,) MeV, 0 where no primary is seen, and (I,) bool: is one, and is the vertex in
+    the detector? seen: (P,) bool."""
+    vertex, of = whole.vertex.values, truth.interaction.values
+    primary = of[seen & truth.is_primary.values & (of >= 0)]
+    shown = np.bincount(primary, minlength=len(vertex)) > 0
+    inside = np.all((vertex >= detector.lower) & (vertex <= detector.upper), axis=1)
+    return vertex, np.where(shown, whole.energy.values, 0.0), shown & inside
+
+
+def partners(found: Array, true: Array, n_true: int) -> Array:
     """(N,) numbers of the same voxels, -1 for none -> (largest of found + 1,), the true number that
-    most voxels of each found one have; -1 where none has one."""
-    return Overlap.of(found, true).majority(int(found.max(initial=-1)) + 1)
+    each found one shares more than MIN_IOU with, -1 for none: a piece of a shower does not have its
+    energy."""
+    best = best_iou(found, true, int(found.max(initial=-1)) + 1, n_true)
+    return np.where(best.iou_a > MIN_IOU, best.match_a, -1)
 
 
 def _rows(best: Array, wanted: Array) -> Array:
@@ -174,9 +202,37 @@ def collate(samples: Sequence[Sample]) -> Sample:
     columns = {}
     for f in fields(Targets):
         parts = [getattr(s.targets, f.name) for s in samples]
-        per_particle = f.name in ("energy", "weight", "kind", "contained")
-        columns[f.name] = torch.cat([pad(p, n) if per_particle else p for p in parts])
+        columns[f.name] = torch.cat([pad(p, n) if f.name in _PER_PARTICLE else p for p in parts])
     return Sample(batch, Targets(**columns))
+
+
+def by_size(sample: Sample) -> list[Sample]:
+    """The interactions in groups by SIZES, each padded no further than it needs."""
+    batch = sample.input
+    size = batch.particle_mask.sum(dim=1) + batch.point_mask.sum(dim=1)
+    group = torch.bucketize(size, torch.tensor(SIZES))
+    return [_part(sample, torch.nonzero(group == g)[:, 0]) for g in group.unique()]
+
+
+def _part(sample: Sample, rows: torch.Tensor) -> Sample:
+    batch, targets = sample.input, sample.targets
+    n, m = (_longest(mask[rows]) for mask in (batch.particle_mask, batch.point_mask))
+    return Sample(
+        InteractionInput(
+            **{name: v[rows, : m if name[:5] == "point" else n] for name, v in vars(batch).items()}
+        ),
+        Targets(
+            **{
+                name: v[rows, :n] if name in _PER_PARTICLE else v[rows]
+                for name, v in vars(targets).items()
+            }
+        ),
+    )
+
+
+def _longest(mask: torch.Tensor) -> int:
+    """(I, T) bool -> columns up to the last that is true."""
+    return int(mask.any(dim=0).nonzero().max()) + 1 if mask.any() else 0
 
 
 def augment(sample: Sample, rng: np.random.Generator) -> Sample:
@@ -211,16 +267,17 @@ def _moved(place: torch.Tensor, there: torch.Tensor, rng: np.random.Generator) -
 def losses(
     output: InteractionOutput, batch: InteractionInput, targets: Targets
 ) -> dict[str, torch.Tensor]:
-    """The terms of the loss: which place, how far from the vertex, and the energies."""
-    chosen = targets.has_vertex
+    """The terms of the loss: which place, how far from the vertex, and the energies; (2,) each, the
+    weighted sum and the weight, that parts of a batch add up."""
+    chosen, whole = targets.has_vertex.float(), targets.has_total.float()
+    miss = vertex_loss(targets.vertex - output.vertex, output.vertex_cov)
     total = student(targets.total - output.total, output.total_width)
     energy = student(targets.energy - output.energy, output.energy_width)
     return {
-        "place": _mean(place_loss(output.candidates, batch, targets), chosen.float()),
-        "vertex": 0.5
-        * _mean(vertex_loss(targets.vertex - output.vertex, output.vertex_cov), chosen.float()),
-        "energy": _mean(energy, targets.weight),
-        "total": 0.5 * _mean(total, targets.has_total.float()),
+        "place": _sum(place_loss(output.candidates, batch, targets), chosen),
+        "vertex": _sum(0.5 * miss, chosen),
+        "energy": _sum(energy, targets.weight),
+        "total": _sum(0.5 * total, whole),
     }
 
 
@@ -248,17 +305,17 @@ def student(residual: torch.Tensor, width: torch.Tensor) -> torch.Tensor:
     return width.log() + (FREEDOM + 1) / 2 * torch.log1p(pull.square() / FREEDOM)
 
 
-def _mean(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def _sum(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     kept = torch.where(weight > 0, values, torch.zeros_like(values))
-    return (kept * weight).sum() / weight.sum().clamp_min(1.0)
+    return torch.stack([(kept * weight).sum(), weight.sum()])
 
 
 @dataclass(frozen=True)
 class Found:
     """The validation events as arrays: per interaction with a true vertex (V rows) residual, of the
     chain and of the origin, (V, 3) cm, and sigma (V, 3) cm; per particle (K rows) MeV true, by the
-    chain with sigma and by the reference, with kind and the two contained flags; per interaction
-    with a true energy likewise (L rows)."""
+    chain with sigma and by the reference, with kind, contained and group, see InteractionInput; per
+    interaction with a true energy likewise (L rows)."""
 
     miss: Array
     simple_miss: Array
@@ -266,7 +323,7 @@ class Found:
     energy: Array
     kind: Array
     contained: Array
-    seen_contained: Array
+    group: Array
     total: Array
     total_contained: Array
 
@@ -288,8 +345,10 @@ class EstimatesTask:
 
     def loss(self, events: Sequence[int], rng: np.random.Generator) -> dict[str, torch.Tensor]:
         sample = augment(collate([self.samples[i] for i in events]), rng)
-        batch, targets = self._on_device(sample)
-        return losses(self.module(batch), batch, targets)
+        parts = [self._on_device(part) for part in by_size(sample)]
+        terms = [losses(self.module(batch), batch, targets) for batch, targets in parts]
+        sums = {name: sum(part[name] for part in terms) for name in terms[0]}
+        return {name: part[0] / part[1].clamp_min(1.0) for name, part in sums.items()}
 
     def validate(self) -> dict[str, float]:
         return figures(self._found())
@@ -302,10 +361,10 @@ class EstimatesTask:
         for _ in range(ROUNDS):
             self._rescale()
         self._fit_tails()
+        energy = zip(GROUPS, self.module.energy_scale.tolist(), strict=True)
         return {
             "vertex_scale": float(self.module.vertex_scale),
-            "energy_scale_exiting": float(self.module.energy_scale[0]),
-            "energy_scale_contained": float(self.module.energy_scale[1]),
+            **{f"energy_scale_{name}": scale for name, scale in energy},
             "total_scale_exiting": float(self.module.total_scale[0]),
             "total_scale_contained": float(self.module.total_scale[1]),
         }
@@ -314,11 +373,13 @@ class EstimatesTask:
         with torch.inference_mode():
             found = self._found()
         self.module.vertex_scale.mul_(_factor(found.miss, found.vertex_sigma))
-        for flag in (0, 1):
-            rows = found.energy[found.seen_contained == flag]
-            self.module.energy_scale[flag] *= _factor(rows[:, 1] - rows[:, 0], rows[:, 2])
-            rows = found.total[found.total_contained == flag]
-            self.module.total_scale[flag] *= _factor(rows[:, 1] - rows[:, 0], rows[:, 2])
+        for scale, of, group in (
+            (self.module.energy_scale, found.energy, found.group),
+            (self.module.total_scale, found.total, found.total_contained),
+        ):
+            for row in range(len(scale)):
+                true, energy, sigma = of[group == row][:, :3].T
+                scale[row] *= _factor(energy - true, sigma)
 
     def _fit_tails(self) -> None:
         module = self.module
@@ -327,13 +388,13 @@ class EstimatesTask:
         vertex = found.vertex_sigma
         module.vertex_tail.copy_(_tails(found.miss / vertex, np.sqrt((vertex**2).mean(axis=1))))
         for tails, of, group in (
-            (module.energy_tail, found.energy, found.seen_contained),
+            (module.energy_tail, found.energy, found.group),
             (module.total_tail, found.total, found.total_contained),
         ):
-            for flag in (0, 1):
-                true, energy, sigma = of[group == flag][:, :3].T
+            for row in range(len(tails)):
+                true, energy, sigma = of[group == row][:, :3].T
                 width = np.arcsinh(sigma / energy)
-                tails[flag].copy_(_tails(((energy - true) / sigma)[:, None], width))
+                tails[row].copy_(_tails(((energy - true) / sigma)[:, None], width))
 
     def _on_device(self, sample: Sample) -> tuple[InteractionInput, Targets]:
         device = self.module.summary.device
@@ -352,7 +413,7 @@ class EstimatesTask:
 
 
 def _found(output: InteractionOutput, batch: InteractionInput, targets: Targets) -> Found:
-    vertex, of = targets.has_vertex, targets.weight >= VISIBLE / FULL_WEIGHT
+    vertex, of = targets.has_vertex, targets.weight > BLIP
     whole = targets.has_total
     reference = batch.methods.gather(2, batch.preferred[..., None])[..., 0]
     primaries = (reference.exp() * (batch.primary > 0.5) * batch.particle_mask).sum(dim=1)
@@ -366,7 +427,7 @@ def _found(output: InteractionOutput, batch: InteractionInput, targets: Targets)
         ],
         kind=_array(targets.kind[of]),
         contained=_array(targets.contained[of]),
-        seen_contained=_array(batch.contained[of]).astype(int),
+        group=_array(batch.group[of]),
         total=_energies(targets.total, output.total, output.total_width, primaries)[
             _array(whole) > 0
         ],

@@ -113,14 +113,15 @@ def test_fresh_network_says_the_preferred_energy():
 
 def test_factors_scale_the_widths(network):
     batch = interactions()
+    batch.known[:, :2, 1:] = False
     with torch.no_grad():
         before = network(batch)
         network.vertex_scale.fill_(2.0)
-        network.energy_scale.copy_(torch.tensor([3.0, 4.0]))
+        network.energy_scale.copy_(torch.tensor([3.0, 4.0, 5.0, 6.0]))
         after = network(batch)
     torch.testing.assert_close(after.vertex_cov, 4 * before.vertex_cov)
     ratio = after.energy_width / before.energy_width
-    torch.testing.assert_close(ratio, 3.0 + batch.contained.float())
+    torch.testing.assert_close(ratio, 3.0 + batch.contained + 2.0 * batch.known[..., 1])
     torch.testing.assert_close(after.vertex, before.vertex)
 
 

@@ -8,20 +8,22 @@ import torch
 from scipy import stats
 
 from reco.data.bundle import Bundle
-from reco.data.classes import PID
-from reco.data.products import Kinematics
+from reco.data.classes import PID, Semantic
+from reco.data.products import Kinematics, TruthParticles
 from reco.errors import RecoError
 from reco.nn.transformer import tail
 from reco.stages.base import Context
 from reco.stages.estimates import Estimate
 from reco.stages.learned import LearnedOptions
 from reco.train.estimates import (
+    BLIP,
     FREEDOM,
+    SLIGHT,
     _tails,
     augment,
+    by_size,
     collate,
     losses,
-    majority,
     partners,
     place_loss,
     sample_of,
@@ -47,17 +49,11 @@ def turned_round(whole: Bundle) -> Bundle:
     return Bundle(tuple(Kinematics(**columns) if p is found else p for p in whole))
 
 
-def test_majority_by_hand():
-    found = np.array([0, 0, 0, 1, 1, 2, -1, 3])
-    true = np.array([4, 4, 1, -1, 2, -1, 0, 0])
-    assert majority(found, true).tolist() == [4, 2, -1, 0]
-    assert majority(np.zeros(0, int), np.zeros(0, int)).tolist() == []
-
-
-def test_only_the_largest_piece_of_a_particle_is_its_partner():
-    found = np.array([0, 0, 1, 1, 1, 2, 3])
-    true = np.array([5, 5, 5, 5, 5, 2, -1])
-    assert partners(found, true).tolist() == [-1, 5, 2, -1]
+def test_partners_share_more_than_half():
+    found = np.array([0, 0, 1, 1, 1, 2, 3, -1])
+    true = np.array([5, 5, 5, 5, 5, 2, -1, 0])
+    assert partners(found, true, 6).tolist() == [-1, 5, 2, -1]
+    assert partners(np.zeros(0, int), np.zeros(0, int), 0).tolist() == []
 
 
 def test_targets_are_the_truth():
@@ -80,6 +76,35 @@ def test_vertex_outside_is_no_target():
     targets = sample_of(event(lines), GENERIC).targets
     assert targets.has_vertex.tolist() == [False, True]
     assert torch.isfinite(targets.vertex).all()
+
+
+def changed(whole: Bundle, **columns: list[object]) -> Bundle:
+    """The same event with other true particles."""
+    truth = whole[TruthParticles]
+    new = {name: getattr(truth, name).like(np.array(c)) for name, c in columns.items()}
+    other = TruthParticles(**{**vars(truth), **new})
+    return Bundle(tuple(other if p is truth else p for p in whole))
+
+
+def test_weight_of_what_users_look_at():
+    """A primary, a faint secondary, a bright one, a low-energy scatter, and one that is no kind."""
+    lines = [Line((0, 5.0 * i, 0), (20.0 - i, 5.0 * i, 0)) for i in range(5)]
+    whole = changed(
+        event(lines),
+        is_primary=[True, False, False, True, True],
+        energy=[10.0, 10.0, 60.0, 60.0, 60.0],
+        semantic=[Semantic.TRACK] * 3 + [Semantic.LOW_ENERGY, Semantic.TRACK],
+        pid=[PID.MUON] * 4 + [-1],
+    )
+    weight = sample_of(whole, GENERIC).targets.weight[0]
+    np.testing.assert_allclose(weight, [1, SLIGHT, 1, BLIP, 0], rtol=1e-6)
+
+
+def test_interaction_without_a_visible_primary_is_no_target():
+    whole = changed(event([Line((0, 0, 0), (20, 0, 0))]), is_primary=[False])
+    targets = sample_of(whole, GENERIC).targets
+    assert not targets.has_vertex.any()
+    assert not targets.has_total.any()
 
 
 def test_student_against_scipy():
@@ -153,7 +178,20 @@ def test_what_has_no_truth_teaches_nothing():
     )
     module = small_stage().module
     terms = losses(module(sample.input), sample.input, silent)
-    assert all(float(term.detach()) == 0 for term in terms.values())
+    assert all((term.detach() == 0).all() for term in terms.values())
+
+
+def test_parts_of_a_batch_are_the_batch():
+    """Each interaction once, with all its particles, and the same loss as all at once."""
+    rng = np.random.default_rng(4)
+    sample = collate([sample_of(star(rng, n), GENERIC) for n in (1, 2, 12, 9, 40)])
+    parts = by_size(sample)
+    assert [part.input.particle_mask.shape for part in parts] == [(2, 2), (2, 12), (1, 40)]
+    module = small_stage().module
+    whole = losses(module(sample.input), sample.input, sample.targets)
+    terms = [losses(module(part.input), part.input, part.targets) for part in parts]
+    for name, wanted in whole.items():
+        torch.testing.assert_close(sum(t[name] for t in terms), wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_events_without_interactions_are_left_out():
