@@ -1,6 +1,6 @@
 # docker build -t reco .                                     with CUDA, for x86-64
 # docker build -t reco:cpu --build-arg DEVICE=cpu --build-arg TORCH_INDEX=URL .
-#   URL: a package index with CPU builds of torch, for an image without CUDA
+#   URL: PyTorch's own package index of builds for CPUs, for an image without CUDA
 # docker run --rm --read-only --tmpfs /tmp -v "$PWD:/data" reco run lartpc input.root -o out.h5
 # apptainer build reco.sif docker-daemon:reco:latest
 # apptainer run --nv reco.sif run lartpc input.root -o out.h5
@@ -18,8 +18,7 @@ COPY container/*.txt /locks/
 FROM base AS cpu
 ARG TORCH_INDEX
 RUN test -n "$TORCH_INDEX" || { echo "give --build-arg TORCH_INDEX=URL" >&2; exit 1; }
-# no hash: every index has builds of its own
-RUN pip install --no-deps --index-url "$TORCH_INDEX" torch==2.13.0
+RUN pip install --no-deps --require-hashes --index-url "$TORCH_INDEX" -r /locks/cpu.txt
 
 FROM base AS cuda
 # Triton compiles its launchers with a C compiler
