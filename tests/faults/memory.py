@@ -1,6 +1,7 @@
 """Resident memory over many events."""
 
 import resource
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,33 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def growth(pipeline: Pipeline, source: Path, events: int) -> float:
-    """Relative growth of resident memory, over at least so many events read again and again.
+@dataclass(frozen=True)
+class Growth:
+    """events: read. before, after: mean bytes in memory over the second quarter and the last."""
 
-    It is the mean of the last quarter of all looks over that of the second quarter.
-    """
+    events: int
+    before: float
+    after: float
+
+    @property
+    def relative(self) -> float:
+        return self.after / self.before - 1
+
+    def __str__(self) -> str:
+        apart = 2 / self.events * (self.after - self.before)
+        return (
+            f"{self.events} events: {self.before / 1e6:.0f} MB in the second quarter, "
+            f"{self.after / 1e6:.0f} MB in the last: {self.relative:+.2%}, {apart:+.0f} per event"
+        )
+
+
+def growth(pipeline: Pipeline, source: Path, events: int) -> Growth:
+    """Of resident memory, over at least so many events, read again and again."""
     seen: list[int] = []
     done = 0
     while done < events:
         for _ in pipeline.run(source):
             done += 1
         seen.append(resident())
-    looks = np.array_split(np.array(seen, float), 4)
-    return float(looks[3].mean() / looks[1].mean() - 1)
+    quarters = np.array_split(np.array(seen, float), 4)
+    return Growth(done, float(quarters[1].mean()), float(quarters[3].mean()))

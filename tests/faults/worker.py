@@ -24,7 +24,7 @@ from tests.faults.mutate import KINDS, Whole, mutate
 MEMORY = 3 << 30
 """Bytes of address space that reading one small file may add: uproot believes the size that a key
 states, up to 2 GiB, until its bytes say otherwise; none of it is touched before."""
-SECONDS = 60
+SECONDS = 20
 """Of the processor that one file may take before it counts as a hang."""
 SLEEP = 1200
 """Seconds without a word after which a child counts as hanging asleep."""
