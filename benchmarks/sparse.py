@@ -4,12 +4,15 @@
 
 Voxels are those of the sample in data_samples/, events in a batch. A process of its own is started
 for each number of threads, and two for the start-up. The floor of a layer is 2 * pairs * C_in *
-C_out operations at the best rate that a large float32 matrix product reaches on as many threads, in
-torch or in numpy; three times that for forward and backward. Times are minimum and median over
+C_out operations at the best float32 rate on as many threads: of a large matrix product in torch or
+in numpy, or of multiply-adds that stay in registers, which is what the processor can do at most;
+three times that for forward and backward, the float32 floor for bf16 as well. Variables that hold a
+library of matrix products back are taken out of the environment. Times are minimum and median over
 repetitions; ratios are those of the minima, then of the medians.
 
 MinkowskiEngine and spconv take part where they are installed, each at its best number of threads.
-No ratio is printed where their answer differs from ours by more than `AGREE` of the largest value.
+No ratio is printed where their answer differs from ours by more than `AGREE` of the largest value,
+nor where that of bf16 differs from fp32 by more than `AGREE_BF16`.
 MinkowskiEngine is charged for its convolutions alone, we for the whole U-Net.
 """
 
@@ -27,18 +30,22 @@ from pathlib import Path
 import numba
 import numpy as np
 import torch
+from numba import njit, prange
 
 from reco.data.products import Voxels
 from reco.nn.unet import UNet
 from reco.pipeline import Pipeline
 from reco.sparse import BACKENDS, KernelMap, Pyramid, build_pyramid, conv, set_backend
 from reco.sparse.cpu import _tile_rows
+from reco.sparse.vector import HAS_BFLOAT16, LANES, multiply_block
 
 ROOT = Path(__file__).parents[1]
 SIZES = (10_000, 40_000)
 WIDTHS = (16, 32, 64, 128)
 LEVELS, FILTERS = 6, 32
 AGREE = 1e-5
+AGREE_BF16 = 3e-2
+HOLDING_BACK = ("OPENBLAS_CORETYPE", "MKL_ENABLE_INSTRUCTIONS", "ATEN_CPU_CAPABILITY")
 
 Times = list[float]
 """Milliseconds, minimum and median."""
@@ -77,16 +84,37 @@ def sample(pipeline: Pipeline, voxels: int) -> np.ndarray:
     return np.ascontiguousarray(rows[:voxels])
 
 
+CHANNELS = 512
+_eight_by_three = multiply_block(8, 3)
+
+
+@njit(parallel=True)
+def multiply_adds(rounds, kernels):
+    """On each thread, blocks of 8 x 3 vectors over `CHANNELS` channels in the nearest cache."""
+    for _ in prange(kernels):
+        x = np.zeros((8, CHANNELS), np.float32)
+        weight = np.zeros(3 * LANES, np.float32)
+        sums = np.zeros((8, 3 * LANES), np.float32)
+        rows = np.arange(8).astype(np.int32)
+        for _round in range(rounds):
+            _eight_by_three(x, rows, rows, 0, 8, weight, 0, 0, 0, sums)
+
+
 def matrix_product(seconds: float) -> Results:
     size = 1536
     a, b = torch.randn(size, size), torch.randn(size, size)
     x, y, out = a.numpy(), b.numpy(), np.empty((size, size), np.float32)
-    times = {
-        "torch": measure(lambda: torch.mm(a, b), seconds),
-        "numpy": measure(lambda: np.dot(x, y, out=out), seconds),
-    }
+    rounds, kernels = 4000, numba.get_num_threads()
+    products = {
+        "torch matrix product": (lambda: torch.mm(a, b), size**3),
+        "numpy matrix product": (lambda: np.dot(x, y, out=out), size**3),
+        "multiply-adds in registers": (
+            lambda: multiply_adds(rounds, kernels), kernels * rounds * 24 * LANES * CHANNELS
+        ),
+    }  # fmt: skip
     return {
-        f"{k} matrix product, GFLOP/s": [2e-6 * size**3 / t for t in v] for k, v in times.items()
+        f"{name}, GFLOP/s": [2e-6 * count / t for t in measure(function, seconds)]
+        for name, (function, count) in products.items()
     }
 
 
@@ -109,10 +137,10 @@ def layer(name: str, same: KernelMap, channels: int, seconds: float) -> Results:
     return times | {f"{name}, and backward": measure(both, seconds)}
 
 
-def differs(ours: torch.Tensor, theirs: torch.Tensor) -> str:
+def differs(ours: torch.Tensor, theirs: torch.Tensor, agree: float = AGREE) -> str:
     """Nothing, or by how much."""
     error = float((ours - theirs).abs().max() / ours.abs().max())
-    return "" if error <= AGREE else f", differs by {error:.1e}"
+    return "" if error <= agree else f", differs by {error:.1e}"
 
 
 def convolutions(net: UNet, pyramid: Pyramid) -> Iterator[tuple[torch.Tensor, KernelMap]]:
@@ -159,8 +187,12 @@ def unet(name: str, voxels: np.ndarray, seconds: float) -> Results:
     net.eval()
     with torch.inference_mode():
         times[f"{name}, forward"] = measure(lambda: net(x, pyramid), seconds)
+        ours = net(x, pyramid)[-1]
+        if HAS_BFLOAT16:
+            with torch.autocast("cpu", torch.bfloat16):
+                key = f"{name}, bf16{differs(ours, net(x, pyramid)[-1], AGREE_BF16)}"
+                times[key] = measure(lambda: net(x, pyramid), seconds)
         if BACKENDS["minkowski"].installed:
-            ours = net(x, pyramid)[-1]
             set_backend(net, "minkowski")
             key = f"{name}, MinkowskiEngine{differs(ours, net(x, pyramid)[-1])}"
             times[key] = measure(minkowski(net, pyramid), seconds)
@@ -209,6 +241,8 @@ def run_child(threads: int, seconds: float) -> Results:
     count = str(threads)
     names = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     environment = os.environ | dict.fromkeys(names, count)
+    for name in HOLDING_BACK:
+        environment.pop(name, None)
     words = [sys.executable, __file__, "--child", count, "--seconds", str(seconds)]
     done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
@@ -248,8 +282,8 @@ def table(results: Results, threads: int) -> Iterator[str]:
             continue
         line = f"{name:44s} {times[0]:9.2f} {times[1]:9.2f} "
         floor = results.get(f"{task}, operations", [0.0])[0] / max(rates) / 1e6
-        if kind in ("forward", "and backward"):
-            passes = 1 if kind == "forward" else 3
+        if kind in ("forward", "bf16", "and backward"):
+            passes = 3 if kind == "and backward" else 1
             line += quotient(times, [passes * floor] * 2)
         yield line
 
@@ -257,7 +291,7 @@ def table(results: Results, threads: int) -> Iterator[str]:
 def scaling(one: Results, many: Results, threads: int) -> Iterator[str]:
     yield f"\n{f'speed-up from 1 to {threads} threads':62s} {'':3s}min  median"
     for name in one:
-        if name.startswith("U-Net") and name.endswith(("forward", "backward", "maps")):
+        if name.startswith("U-Net") and name.endswith(("forward", "backward", "maps", "bf16")):
             yield f"{name:62s} {quotient(one[name], many[name])}"
 
 
@@ -277,9 +311,12 @@ def peers(runs: dict[int, Results]) -> Iterator[str]:
         task, _, engine = name.partition(", spconv" if "spconv" in name else ", MinkowskiEngine")
         if "spconv" not in name and "MinkowskiEngine" not in name:
             continue
-        ours = min(r[f"{task}, forward"] for r in runs.values())
         theirs = min(r.get(name, [float("inf")] * 2) for r in runs.values())
-        yield f"{name:62s} {'no ratio' if engine else quotient(theirs, ours)}"
+        for kind in ("forward", "bf16"):
+            times = [r[f"{task}, {kind}"] for r in runs.values() if f"{task}, {kind}" in r]
+            if times:
+                ratio = "no ratio" if engine else quotient(theirs, min(times))
+                yield f"{f'{name}, over our {kind}':62s} {ratio}"
     for engine in ("spconv", "minkowski"):
         if not BACKENDS[engine].installed:
             yield f"{engine}: not installed, not measured"

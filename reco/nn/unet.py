@@ -84,7 +84,7 @@ class Stack(nn.Module):
         same: KernelMap,
         following: BatchNormLeakyReLU | None,
     ) -> Both:
-        norms = [*(block.norm1 for block in self.blocks[1:]), following]
+        norms = [*[block.norm1 for block in self.blocks][1:], following]
         for block, norm in zip(self.blocks, norms, strict=True):
             x, activated = block(x, activated, same, norm)
         return x, activated

@@ -32,6 +32,7 @@ from reco.sparse.vector import (
 Float32 = npt.NDArray[np.float32]
 
 TILE_ROWS = 512
+"""Of the weight gradient, whose sums go from tile to tile."""
 
 
 class After(NamedTuple):
@@ -92,7 +93,8 @@ def fused(
 
 def _pairs_of_channels(features: torch.Tensor) -> torch.Tensor:
     """(N, C) to (N, C / 2 rounded up) int32: bfloat16 of an even channel and of the next."""
-    features = F.pad(features.detach(), (0, features.shape[1] % 2))
+    if features.shape[1] % 2:
+        features = F.pad(features, (0, 1))
     return features.to(torch.bfloat16).contiguous().view(torch.int32)
 
 
@@ -200,9 +202,10 @@ def _drop_columns(x: torch.Tensor, channels: int) -> torch.Tensor:
 
 
 def _tile_rows(rows: int) -> int:
-    """Tiles of the size that stays in L2; smaller where few voxels are left to many threads."""
+    """Tiles of equal size that stay in L2; smaller where few voxels are left to many threads."""
     threads = _threads()
-    return TILE_ROWS if threads == 1 else max(128, min(TILE_ROWS, -(-rows // (4 * threads))))
+    most = 1024 if threads == 1 else max(128, min(640, -(-rows // (4 * threads))))
+    return max(1, -(-rows // max(1, round(rows / most))))
 
 
 _multiply1, _multiply2, _multiply3 = (

@@ -285,13 +285,19 @@ def _collect_pairs(table, rows):  # type: ignore[no-untyped-def]
     sources = np.empty(starts[-1], np.int32)
     targets = np.empty(starts[-1], np.int32)
     for tile in prange(tiles):
-        p = starts[tile * offsets]
+        # each row is written and the next one writes over it if there is none: a branch on what
+        # exists would be foreseen wrongly most of the time
+        found = np.empty((2, rows + 1), np.int32)
         for k in range(offsets):
+            count = 0
             for i in range(tile * rows, min(n, (tile + 1) * rows)):
-                if table[k, i] >= 0:
-                    sources[p] = table[k, i]
-                    targets[p] = i
-                    p += 1
+                found[0, count] = table[k, i]
+                found[1, count] = i
+                count += table[k, i] >= 0
+            p = starts[tile * offsets + k]
+            for j in range(count):
+                sources[p + j] = found[0, j]
+                targets[p + j] = found[1, j]
     return sources, targets, starts
 
 

@@ -87,7 +87,12 @@ def pack(coordinates: npt.NDArray[np.int32], margin: int = 1) -> Keys:
 
 def lexicographic_order(coordinates: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     """Rows in lexicographic order of (batch, x, y, z), as indices (N,) int64."""
-    return np.lexsort((pack(coordinates).values, coordinates[:, 0]))
+    keys, batch = pack(coordinates).values, coordinates[:, 0].astype(np.int64)
+    span = int(keys.max(initial=0)) + 1
+    first, last = int(batch.min(initial=0)), int(batch.max(initial=0))
+    if span * (last - first + 1) < KEY_LIMIT:
+        return np.argsort((batch - first) * span + keys, kind="stable")
+    return np.lexsort((keys, batch))
 
 
 @njit(cache=True)
