@@ -7,11 +7,12 @@ from typing import Any
 
 from reco.data.product import EVENTS
 from reco.errors import RecoError
-from reco.io.export import TableWriter, check_replaceable
+from reco.io.export import TableWriter
 from reco.io.export_csv import CsvTables
 from reco.io.export_parquet import ParquetTables
 from reco.io.export_root import RootTables
 from reco.io.tables import StoredTables
+from reco.io.whole import check_replaceable
 from reco.suggest import unknown
 
 FORMATS = ("ttree", "rntuple", "parquet", "csv")

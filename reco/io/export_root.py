@@ -1,18 +1,17 @@
 """Tables as one TTree or RNTuple `events` with an entry per event, through uproot."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import awkward as ak
 import numpy as np
-import uproot
 
 from reco.data.product import EVENTS
 from reco.data.ragged import Array
 from reco.errors import RecoError
 from reco.io.export import TableWriter
+from reco.io.root_writer import new_root_file
 from reco.io.tables import Batch, Rows, is_text, scalars, text
 
 
@@ -29,13 +28,7 @@ class RootTables(TableWriter):
         super().__init__(path)
         self.ntuple = ntuple
         self._tree: Any = None
-        try:
-            self._file: Any = uproot.recreate(self.temporary)
-            self._file["provenance"] = json.dumps(facts, default=str)
-        except OSError as error:
-            raise RecoError(
-                f"{path}: cannot write here ({error.strerror}); choose another output with -o"
-            ) from None
+        self._file = new_root_file(self, facts)
 
     def write(self, batch: Batch) -> None:
         data: dict[str, Any] = {}

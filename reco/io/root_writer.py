@@ -5,11 +5,9 @@ hits; and `<table>_<column>` for each column of a product of truth, such as `tru
 """
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import awkward as ak
 import numpy as np
@@ -20,12 +18,23 @@ from reco.data.products import Header, Hits, Quantity
 from reco.data.ragged import Ragged
 from reco.errors import RecoError
 from reco.io.flat_root import OPTIONAL, TABLES
+from reco.io.whole import Whole
 
 TREE = "hits"
 VALUE = {Quantity.ENERGY: "energy", Quantity.CHARGE: "charge"}
 
 
-class RootWriter:
+def new_root_file(output: Whole, facts: Mapping[str, Any]) -> Any:
+    """An open file at the temporary name of an output, with the JSON string `provenance`."""
+    try:
+        file = uproot.recreate(output.temporary)
+        file["provenance"] = json.dumps(dict(facts), default=str)
+    except OSError as error:
+        raise output.refused(error) from None
+    return file
+
+
+class RootWriter(Whole):
     """Appends batches of events to a new ROOT file; it appears when the block ends well.
 
     path: the final name. provenance: JSON-able facts, stored as the string `provenance`.
@@ -33,17 +42,8 @@ class RootWriter:
     """
 
     def __init__(self, path: str | Path, provenance: Mapping[str, Any]) -> None:
-        self.path = Path(path)
-        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        if not self.path.parent.is_dir():
-            raise RecoError(f"{self.path}: there is no folder {self.path.parent}; make it first")
-        try:
-            self._file: Any = uproot.recreate(self._temporary)
-            self._file["provenance"] = json.dumps(dict(provenance), default=str)
-        except OSError as error:
-            raise RecoError(
-                f"{self.path}: cannot write here ({error.strerror}); choose another output with -o"
-            ) from None
+        super().__init__(path)
+        self._file = new_root_file(self, provenance)
         self._tree: Any = None
 
     def write(self, products: Iterable[Product]) -> None:
@@ -59,25 +59,12 @@ class RootWriter:
         except OSError as error:
             raise RecoError(f"{self.path}: writing failed ({error.strerror})") from None
 
-    def __enter__(self) -> Self:
-        return self
+    def finish(self) -> None:
+        if self._tree is None:
+            self.write([Header.empty(0), Hits.empty(0)])
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is None and self._tree is None:
-                self.write([Header.empty(0), Hits.empty(0)])
-            self._file.close()
-            if kind is None:
-                os.replace(self._temporary, self.path)
-        except OSError as failure:
-            raise RecoError(f"{self.path}: writing failed ({failure.strerror})") from None
-        finally:
-            self._temporary.unlink(missing_ok=True)
+    def close(self) -> None:
+        self._file.close()
 
 
 def _name(table: str, column: str) -> str:
