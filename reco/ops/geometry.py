@@ -127,16 +127,17 @@ class Groups(NamedTuple):
 def extremes(points: Array, groups: Groups) -> Array:
     """(G, 2) rows of the two points that are outermost along the principal axis of each group, 0
     for an empty one. points: (N, 3) float64."""
-    centre, covariance = _moments(points, *groups)
+    n = len(groups.first)
+    centre, covariance, ends = np.zeros((n, 3)), np.zeros((n, 3, 3)), np.zeros((n, 2), np.int64)
+    _moments(points, *groups, centre, covariance)
     axis = np.ascontiguousarray(np.linalg.eigh(covariance)[1][:, :, 2])
-    return np.asarray(_outermost(points, *groups, centre, axis))
+    _outermost(points, *groups, centre, axis, ends)
+    return ends
 
 
 @njit(cache=True, nogil=True)
-def _moments(points, order, first, last):  # type: ignore[no-untyped-def]
-    n = len(first)
-    centre, covariance = np.zeros((n, 3)), np.zeros((n, 3, 3))
-    for g in range(n):
+def _moments(points, order, first, last, centre, covariance):  # type: ignore[no-untyped-def]
+    for g in range(len(first)):
         count = last[g] - first[g]
         for k in range(first[g], last[g]):
             for i in range(3):
@@ -147,12 +148,10 @@ def _moments(points, order, first, last):  # type: ignore[no-untyped-def]
                 for j in range(3):
                     product = (points[row, i] - centre[g, i]) * (points[row, j] - centre[g, j])
                     covariance[g, i, j] += product / count
-    return centre, covariance
 
 
 @njit(cache=True, nogil=True)
-def _outermost(points, order, first, last, centre, axis):  # type: ignore[no-untyped-def]
-    ends = np.zeros((len(centre), 2), np.int64)
+def _outermost(points, order, first, last, centre, axis, ends):  # type: ignore[no-untyped-def]
     for g in range(len(centre)):
         low, high = np.inf, -np.inf
         for k in range(first[g], last[g]):
@@ -163,7 +162,6 @@ def _outermost(points, order, first, last, centre, axis):  # type: ignore[no-unt
                 low, ends[g, 0] = along, row
             if along > high:
                 high, ends[g, 1] = along, row
-    return ends
 
 
 def line_direction(path: Path, points: Array, radius: float = 5.0) -> Array:
@@ -265,15 +263,17 @@ def open_showers(
 ) -> Showers:
     """points: (N, 3) cm, energy: (N,) MeV, float64. groups: S showers, none of them empty.
     start: (S, 3) cm. window: cm at the start whose dE/dx is given."""
-    return Showers(*_open_showers(points, energy, *groups, start, window, voxel_size))
+    n = len(start)
+    found = Showers(np.empty((n, 3)), np.empty(n, np.int64), np.empty(n), np.empty(n))
+    _open_showers(points, energy, *groups, start, window, voxel_size, *found)
+    return found
 
 
 @njit(cache=True, nogil=True)
-def _open_showers(points, energy, order, first, last, start, window, voxel_size):  # type: ignore[no-untyped-def]
-    n = len(start)
-    direction, end = np.empty((n, 3)), np.empty(n, np.int64)
-    length, dedx = np.empty(n), np.empty(n)
-    for s in range(n):
+def _open_showers(  # type: ignore[no-untyped-def]
+    points, energy, order, first, last, start, window, voxel_size, direction, end, length, dedx
+):
+    for s in range(len(start)):
         count = last[s] - first[s]
         offset, weight = np.empty((count, 3)), np.empty(count)
         origin, least = 0, np.inf
@@ -302,4 +302,3 @@ def _open_showers(points, energy, order, first, last, start, window, voxel_size)
                 along[near], weight[near] = way, weight[k]
                 near += 1
         dedx[s] = start_dedx(along[:near], weight[:near], window, voxel_size)
-    return direction, end, length, dedx

@@ -57,19 +57,29 @@ def suppress(
     target, near = Grid.of(place, radius).within(place, radius)
     cuts = np.searchsorted(target, np.arange(len(place) + 1))
     order = np.argsort(-score, kind="stable")
-    middle, votes, best = _merge(
-        place, score.astype(np.float64), kind, order, near, cuts, min_votes
+    middle, votes = np.empty((len(place), 3)), np.empty((len(place), N_SEMANTIC))
+    best, free = np.empty(len(place)), np.ones(len(place), bool)
+    n = _merge(
+        place,
+        score.astype(np.float64),
+        kind,
+        order,
+        near,
+        cuts,
+        min_votes,
+        middle,
+        votes,
+        best,
+        free,
     )
-    return middle.astype(np.float32), votes.argmax(axis=1).astype(np.int8), best.astype(np.float32)
+    types = votes[:n].argmax(axis=1).astype(np.int8)
+    return middle[:n].astype(np.float32), types, best[:n].astype(np.float32)
 
 
 @njit(cache=True, nogil=True)
-def _merge(place, score, kind, order, near, cuts, min_votes):  # type: ignore[no-untyped-def]
-    """Middle (M, 3), votes by type (M, N_SEMANTIC) and best score (M,) of the points."""
+def _merge(place, score, kind, order, near, cuts, min_votes, middle, votes, best, free):  # type: ignore[no-untyped-def]
+    """Fill middle (M, 3), votes by type (M, N_SEMANTIC) and best score (M,) of the points; M."""
     n = 0
-    middle, votes = np.zeros((len(order), 3)), np.zeros((len(order), N_SEMANTIC))
-    best = np.empty(len(order))
-    free = np.ones(len(order), np.bool_)
     for k in order:
         if not free[k]:
             continue
@@ -92,4 +102,4 @@ def _merge(place, score, kind, order, near, cuts, min_votes):  # type: ignore[no
             for axis in range(3):
                 middle[n, axis] /= total
             n += 1
-    return middle[:n], votes[:n], best[:n]
+    return n
