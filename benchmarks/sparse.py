@@ -53,6 +53,8 @@ Results = dict[str, Times]
 
 START_UP = """
 import numpy as np, torch
+from numba.core import entrypoints
+entrypoints._already_initialized = True  # as `reco run` has it: no kernels for awkward arrays
 from reco.sparse import conv, submanifold_map
 same = submanifold_map(np.zeros((1, 4), np.int32))
 conv(torch.ones(1, 16), torch.ones(27, 16, 16), same)

@@ -22,9 +22,10 @@ class Cache:
 
         A change that torch does not count (through `.data`) goes unnoticed.
         """
-        if any(t.is_inference() for t in tensors):  # changes of these are not counted
+        try:
+            key = (also, *[(t.data_ptr(), t._version) for t in tensors])
+        except RuntimeError:  # changes of tensors made in inference mode are not counted
             return build()
-        key = (also, *((t.data_ptr(), t._version) for t in tensors))
         if key != self._key:
             self._made, self._key = build(), key
         made: Made = self._made

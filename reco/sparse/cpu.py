@@ -30,6 +30,8 @@ from reco.sparse.vector import (
 )
 
 Float32 = npt.NDArray[np.float32]
+Words = npt.NDArray[Any]
+"""float32, or bfloat16: two as an int32, one as an int16."""
 
 TILE_ROWS = 512
 """Of the weight gradient, whose sums go from tile to tile."""
@@ -47,7 +49,8 @@ class After(NamedTuple):
     plus: Float32
 
 
-_NO_ROWS = np.empty((0, 0), np.float32)
+_NO_OUT = torch.empty(0, 0)
+_NO_ROWS, _NO_BITS = np.empty((0, 0), np.float32), np.empty((0, 0), np.int16)
 _NOTHING = After(np.empty(0, np.float32), np.empty(0, np.float32), np.float32(0), _NO_ROWS)
 
 
@@ -75,20 +78,26 @@ def fused(
     The bits are those of one after the other: they are done to a tile while it is in cache.
     """
     half = lowered(features.device)
-    after, outputs = _NOTHING, (kernel_map.outputs, weight.shape[2])
-    if norm is not None:
-        scale, shift = norm.affine()
-        after = After(scale.numpy(), shift.numpy(), np.float32(norm.slope), _NO_ROWS)
-    if plus is not None:
-        after = after._replace(plus=plus.detach().contiguous().numpy())
-    out = torch.empty(outputs if keep or norm is None else (0, 0))
-    dtype = torch.bfloat16 if half else torch.float32
-    activated = torch.empty(outputs if norm is not None else (0, 0), dtype=dtype)
     packed = cache.get((weight,), partial(_packed, weight, half), half)
-    x = _pairs_of_channels(features) if half else features.detach().contiguous()
-    bits = activated.view(torch.int16) if half else activated
-    _run(x, packed, True, kernel_map, out, bits, after)
-    return out, out if norm is None else activated
+    features = features.detach()
+    x = (_pairs_of_channels(features) if half else features.contiguous()).numpy()
+    residual = _NO_ROWS if plus is None else plus.detach().contiguous().numpy()
+    rows, columns = kernel_map.outputs, weight.shape[2]
+    if norm is None:
+        out = torch.empty(rows, columns)
+        none = _NO_BITS if half else _NO_ROWS
+        _run(x, packed, True, kernel_map, out.numpy(), none, _NOTHING._replace(plus=residual))
+        return out, out
+    after = After(*norm.affine_arrays(), np.float32(norm.slope), residual)
+    out = torch.empty(rows, columns) if keep else _NO_OUT
+    if half:
+        activated = torch.empty(rows, columns, dtype=torch.bfloat16)
+        bits = activated.view(torch.int16).numpy()
+    else:
+        activated = torch.empty(rows, columns)
+        bits = activated.numpy()
+    _run(x, packed, True, kernel_map, out.numpy(), bits, after)
+    return out, activated
 
 
 def _pairs_of_channels(features: torch.Tensor) -> torch.Tensor:
@@ -98,7 +107,7 @@ def _pairs_of_channels(features: torch.Tensor) -> torch.Tensor:
     return features.to(torch.bfloat16).contiguous().view(torch.int32)
 
 
-def _packed(weight: torch.Tensor, half: bool) -> torch.Tensor:
+def _packed(weight: torch.Tensor, half: bool) -> Words:
     """(K, C_in, C_out) to one vector: per offset, block of columns by block of columns.
 
     half: to bfloat16, in int32 as `_pairs_of_channels`.
@@ -113,7 +122,8 @@ def _packed(weight: torch.Tensor, half: bool) -> torch.Tensor:
     blocks = _column_blocks(columns)
     firsts = [_column_block(columns, block, blocks) for block in range(blocks)]
     parts = [weight[..., c : c + n * LANES].flatten(1) for c, n in firsts]
-    return torch.cat(parts, dim=1).flatten()
+    packed: Words = torch.cat(parts, dim=1).flatten().numpy()
+    return packed
 
 
 class CpuConv(torch.autograd.Function):
@@ -147,24 +157,24 @@ def _forward(
 ) -> torch.Tensor:
     out = torch.empty(kernel_map.outputs, weight.shape[2])
     weight = _pad_columns(weight.detach()).flatten()
-    _run(x, weight, False, kernel_map, out, torch.empty(0, 0), _NOTHING, reverse)
+    _run(x.numpy(), weight.numpy(), False, kernel_map, out.numpy(), _NO_ROWS, _NOTHING, reverse)
     return out
 
 
 def _run(
-    x: torch.Tensor,
-    weight: torch.Tensor,
+    x: Words,
+    weight: Words,
     packed: bool,
     kernel_map: KernelMap,
-    out: torch.Tensor,
-    activated: torch.Tensor,
+    out: Float32,
+    activated: Words,
     after: After,
     reverse: bool = False,
 ) -> None:
     rows = _tile_rows(kernel_map.outputs)
     channels = max(out.shape[1], activated.shape[1])
-    arrays = (x.numpy(), weight.numpy(), packed, *kernel_map.tiled(rows), channels)
-    _convolve(*arrays, out.numpy(), activated.numpy(), *after, rows, reverse, _threads())
+    arrays = (x, weight, packed, *kernel_map.tiled(rows), channels, out, activated)
+    _convolve(*arrays, *after, rows, reverse, _threads())
 
 
 def _feature_gradient(

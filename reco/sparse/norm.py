@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from numba import njit, prange
 from torch import nn
@@ -42,26 +43,29 @@ class BatchNormLeakyReLU(nn.Module):
         """(N, C) to (N, C); N may be 0 or 1."""
         if self.training:
             return self._train(x)
-        scale, shift = self.affine()
         if torch.is_grad_enabled() or not _is_fast(x):
+            scale, shift = self.affine()
             return F.leaky_relu(x * scale + shift, self.slope)
         x = x.detach().contiguous()
         half = lowered(x.device)
         out = torch.empty_like(x, dtype=torch.bfloat16 if half else None)
         bits = out.view(torch.int16) if half else out
-        _scale_shift_leaky(x.numpy(), scale.numpy(), shift.numpy(), self.slope, bits.numpy())
+        _scale_shift_leaky(x.numpy(), *self.affine_arrays(), self.slope, bits.numpy())
         return out
 
     def affine(self) -> tuple[torch.Tensor, torch.Tensor]:
         """scale, shift (C,) of evaluation: leaky_relu(x * scale + shift)."""
-        if torch.is_grad_enabled():
-            return self._affine()
-        tensors = (self.weight, self.bias, self.running_mean, self.running_var)
-        return self._cache.get(tensors, self._affine, self.eps)
-
-    def _affine(self) -> tuple[torch.Tensor, torch.Tensor]:
         scale = self.weight * torch.rsqrt(self.running_var + self.eps)
         return scale, self.bias - self.running_mean * scale
+
+    def affine_arrays(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """`affine` for the CPU, without gradients."""
+        tensors = (self.weight, self.bias, self.running_mean, self.running_var)
+        return self._cache.get(tensors, self._affine_arrays, self.eps)
+
+    def _affine_arrays(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        scale, shift = self.affine()
+        return scale.detach().numpy(), shift.detach().numpy()
 
     def _train(self, x: torch.Tensor) -> torch.Tensor:
         if len(x) == 0:

@@ -125,3 +125,14 @@ def test_weights_that_change_are_packed_again(precise):
         after, _ = conv_norm(x, weight, m, cache=cache)
     assert torch.equal(before, again)
     assert torch.equal(after, 2 * before)
+
+
+def test_what_needs_a_gradient_elsewhere_needs_none_here():
+    m = kernel_map("same", walk(3, 300))
+    x, weight, plus = (
+        t.requires_grad_() for t in tensors(0, (m.inputs, 16), (27, 16, 16), (m.outputs, 16))
+    )
+    for enabled in (False, True):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            got = conv_norm(x, weight, m, norm=norm_of(16), plus=plus)
+        assert not any(t.requires_grad for t in got)
