@@ -210,13 +210,19 @@ def test_a_mistaken_unit_is_told(reco_command, value, odd):
     assert (told in reco_command("run", "chain.yaml", "a.h5", *words)[2]) is odd
 
 
-def test_inspect_tells_of_a_bad_event(reco_command):
+@pytest.mark.parametrize(
+    ("y", "told"),
+    [
+        (np.nan, "notes     a.h5: entry 0: branch 'y' holds nan"),
+        (900.0, "notes     100% of the hits lie outside the detector 'generic': check `detector`"),
+    ],
+)
+def test_inspect_tells_of_odd_places(reco_command, y, told):
     with h5py.File("a.h5", "w") as file:
         for name in ("x", "y", "z", "energy", "event"):
-            file[f"hits/{name}"] = [np.nan] if name == "y" else [1.0]
+            file[f"hits/{name}"] = [y] if name == "y" else [1.0]
     code, out, _ = reco_command("inspect", "a.h5")
-    assert code == 0
-    assert "notes     a.h5: entry 0: branch 'y' holds nan" in out
+    assert (code, told in out) == (0, True)
 
 
 @pytest.mark.parametrize("name", ["larndsim/jax_input_0.h5", "edepsim/samfogarty_ten-Mu-plus.root"])

@@ -38,10 +38,9 @@ def inspect_file(file: str, pipeline: str | None, overrides: Sequence[str]) -> l
 def _notes(reader: Reader, detector: Detector) -> list[str]:
     """What is odd in the first events."""
     try:
-        odd = scale.of_input(reader, detector)
+        return scale.of_input(reader, detector)
     except FormatError as error:
-        odd = str(error)
-    return [odd] if odd else []
+        return [str(error)]
 
 
 def _recipe_lines(file: str, plan: Mapping[str, Any] | None) -> list[str]:

@@ -25,8 +25,6 @@ OTHER_FORMATS = (".root", ".parquet", ".csv")
 TABLES = ("voxels", "particles", "interactions")
 MOST_CAUSES = 5
 """Reasons for failures that are printed one by one."""
-MANY_OUTSIDE = 0.05
-"""Part of the hits outside the detector above which the closing lines say so."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +133,8 @@ def _run_one(pipe: "Pipeline", path: str | Path, output: Path, request: Request)
             progress=report,
         )
     show(summary)
-    odd = scale.of_output(summary.output, pipe.detector)
-    if odd:
+    places = scale.of_places(summary.outside, summary.hits, pipe.detector)
+    for odd in (*places, *scale.of_output(summary.output, pipe.detector)):
         print(f"note: {odd}", file=sys.stderr)
     return SOME_FAILED if summary.failed else 0
 
@@ -149,13 +147,6 @@ def show(summary: "Summary") -> None:
     if summary.first_empty:
         entry, message = summary.first_empty
         print(f"empty: {summary.empty} events, first entry {entry}: {message}", file=sys.stderr)
-    if summary.outside > MANY_OUTSIDE * summary.hits:
-        part = summary.outside / summary.hits
-        print(
-            f"note: {part:.0%} of the hits lie outside the detector; check `detector` and "
-            "`input.length_unit`",
-            file=sys.stderr,
-        )
     for cause in summary.failures[:MOST_CAUSES]:
         fail(str(cause))
     more = sum(cause.events for cause in summary.failures[MOST_CAUSES:])

@@ -1,4 +1,5 @@
-"""Whether hits hold as much energy as particles leave in argon: a mistaken unit shows."""
+"""Whether hits lie in the detector, and hold as much energy as particles leave in argon: a mistaken
+unit shows."""
 
 from pathlib import Path
 
@@ -19,24 +20,38 @@ RECOMBINED = 0.7
 ENOUGH = 2000
 """Voxels for an average."""
 MOST_EVENTS = 10
+MANY_OUTSIDE = 0.05
+"""Part of the hits outside the detector above which it is told."""
 
 
-def of_input(reader: Reader, detector: Detector) -> str:
-    """What the first events of an input say; "" where all is well. Raises FormatError."""
-    energies = [np.zeros(0)]
+def of_input(reader: Reader, detector: Detector) -> list[str]:
+    """What is odd in the first events of an input. Raises FormatError for a bad one."""
+    energies, outside, seen = [np.zeros(0)], 0, 0
     for event in range(min(len(reader), MOST_EVENTS)):
         hits = next(p for p in reader.read(event, event + 1) if isinstance(p, Hits))
         energies.append(_per_voxel(hits, detector))
+        outside += int((detector.volume_of(hits.position.values) < 0).sum())
+        seen += len(hits.value.values)
         if sum(map(len, energies)) > ENOUGH:
             break
-    return _told(np.concatenate(energies), detector)
+    return [*of_places(outside, seen, detector), *_of_energy(np.concatenate(energies), detector)]
 
 
-def of_output(path: Path, detector: Detector) -> str:
-    """What the first voxels of an output of `reco run` say; "" where all is well."""
+def of_places(outside: int, hits: int, detector: Detector) -> list[str]:
+    """Told where many hits lie outside every volume."""
+    if outside <= MANY_OUTSIDE * hits:
+        return []
+    return [
+        f"{outside / hits:.0%} of the hits lie outside the detector {detector.name!r}: check "
+        "`detector` and `input.length_unit` (cm, mm, m)"
+    ]
+
+
+def of_output(path: Path, detector: Detector) -> list[str]:
+    """What is odd in the first voxels of an output of `reco run`."""
     with guard(str(path), "voxels"), h5py.File(path) as file:
         energy = file["voxels/energy"][:ENOUGH] if "voxels/energy" in file else np.zeros(0)
-    return _told(energy, detector)
+    return _of_energy(energy, detector)
 
 
 def _per_voxel(hits: Hits, detector: Detector) -> Array:
@@ -52,12 +67,12 @@ def _per_voxel(hits: Hits, detector: Detector) -> Array:
     return value * (detector.gain * detector.w_value * 1e-3 / RECOMBINED)
 
 
-def _told(energy: Array, detector: Detector) -> str:
+def _of_energy(energy: Array, detector: Detector) -> list[str]:
     density = float(np.mean(energy)) / detector.voxel_size if len(energy) else 0.0
     if density == 0 or not np.isfinite(density) or USUAL[0] <= density <= USUAL[1]:
-        return ""
-    return (
+        return []
+    return [
         f"{density:.3g} MeV per cm of voxel on average, where tracks leave 2: check "
         "`input.energy_unit` (MeV, GeV, keV) or `input.charge_unit` (ke, e), and the detector's "
         "`gain` for ADC counts"
-    )
+    ]
