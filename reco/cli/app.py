@@ -60,7 +60,14 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(
+    epilog=_examples(
+        "inspect data_samples/lartpc.root",
+        "run lartpc data_samples/lartpc.root -o out.h5",
+        "view out.h5 --event 3",
+        "run --help",
+    )
+)
 def _root(
     version: Annotated[
         bool,
@@ -396,7 +403,7 @@ def view(
         typer.echo(f"written to {view_event(file, event, output, overwrite)}")
 
 
-@app.command()
+@app.command(epilog=_examples("doctor"))
 def doctor() -> None:
     """Say what this machine offers, and how to get the rest. Exit code 1: something is broken."""
     from reco.cli.doctor import examine
@@ -408,7 +415,7 @@ weights = typer.Typer(help="Files of weights.", no_args_is_help=True)
 app.add_typer(weights, name="weights")
 
 
-@weights.command("show")
+@weights.command("show", epilog=_examples("weights show segment"))
 def show_weights(
     file: Annotated[str, typer.Argument(metavar="WEIGHTS", help="A file, or a shipped name.")],
 ) -> None:
@@ -418,11 +425,15 @@ def show_weights(
     typer.echo("\n".join(describe(file)))
 
 
-@weights.command("widen")
+@weights.command(
+    "widen", epilog=_examples("weights widen segment --filters 32 -o wide.safetensors")
+)
 def widen_weights(
     file: Annotated[str, typer.Argument(metavar="WEIGHTS", help="A file, or a shipped name.")],
     filters: Annotated[int, typer.Option(help="Of the backbone, more than before.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="SAFETENSORS")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="SAFETENSORS", help="File to write.")
+    ],
     seed: Annotated[int, typer.Option(help="Of the parts that copies of a channel get.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output.")] = False,
 ) -> None:
@@ -433,12 +444,17 @@ def widen_weights(
     typer.echo(widen_file(file, filters, seed, output, overwrite))
 
 
-@weights.command("import")
+@weights.command(
+    "import",
+    epilog=_examples("weights import snapshot-9999.ckpt -o uresnet.safetensors --slope 0.33"),
+)
 def import_weights(
     checkpoint: Annotated[
         Path, typer.Argument(metavar="CHECKPOINT", help="Of SPINE or lartpc_mlreco3d.")
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="SAFETENSORS")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="SAFETENSORS", help="File to write.")
+    ],
     prefix: Annotated[
         str | None, typer.Option(help="Names of the U-Net's tensors up to `encoder.` [found].")
     ] = None,

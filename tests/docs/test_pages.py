@@ -117,6 +117,14 @@ def test_the_tour_ends_with_a_plot(folder, monkeypatch):
     assert Path("muons.png").stat().st_size > 1000
 
 
+def test_text_comes_in(folder, monkeypatch):
+    enter(folder, "formats", monkeypatch)
+    Path("hits.csv").write_text("event,x,y,z,energy\n7,1,2,3,0.5\n9,4,5,6,0.25\n9,7,8,9,1\n")
+    runpy.run_path("from_text.py")
+    with open_input("hits.h5") as reader:
+        assert Bundle(reader.read(1, 2))[Hits].value[0].tolist() == [0.25, 1]
+
+
 def test_the_stage_of_the_page_runs(folder, monkeypatch):
     enter(folder, "extending", monkeypatch)
     type_in(["reco", "run", "mine.yaml", "data_samples/lartpc.root", "-o", "mine.h5"], monkeypatch)
