@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -17,6 +19,13 @@ from reco.io.hits import HitColumns, deposits_on_hits, has_position, hits_of
 MOST_TABLES, MOST_NAMED = 3, 30
 """Trees or groups, and branches of each, that a message lists."""
 TRUTH_ROLES = ("semantic", "fragment", "particle")
+
+
+class Named(Protocol):
+    name: str
+
+
+T = TypeVar("T", bound=Named)
 
 
 @dataclass(frozen=True)
@@ -54,8 +63,33 @@ def find_roles(
     return Roles(of, value[1])
 
 
-def no_hits(path: str, tables: Mapping[str, Sequence[str]], branches: Branches) -> FormatError:
-    """The error for a file with no hits of these names. tables: name -> its branches of rows."""
+def find_hits(
+    path: str,
+    tables: Sequence[T],
+    branches: Branches,
+    is_rows: Callable[[T, str], bool],
+    is_number: Callable[[T, str], bool],
+    rows: Callable[[T], Sequence[str]],
+) -> tuple[T, Roles]:
+    """The only tree, group or dataset that has the branches of hits; see `find_roles`.
+
+    rows: names of the branches with a number per hit. Raises FormatError where none or several
+    have them.
+    """
+    found = [
+        (table, roles)
+        for table in tables
+        if (roles := find_roles(branches, partial(is_rows, table), partial(is_number, table)))
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(table.name for table, _ in found)
+        raise FormatError(f"{path}: {names} all have hits; name one as 'tree'")
+    raise _no_hits(path, {table.name: rows(table) for table in tables}, branches)
+
+
+def _no_hits(path: str, tables: Mapping[str, Sequence[str]], branches: Branches) -> FormatError:
     wanted = f"{branches.x}, {branches.y}, {branches.z} and "
     wanted += " or ".join(name for name, _ in branches.values())
     guesses = {name: options(rows) for name, rows in tables.items()}

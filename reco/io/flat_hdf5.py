@@ -11,7 +11,7 @@ from reco.data.ragged import Array
 from reco.errors import FormatError
 from reco.io.base import Description, Entry, EventReader, guard
 from reco.io.branches import Branches
-from reco.io.flat import Roles, check_roles, find_roles, flat_event, no_hits
+from reco.io.flat import Roles, check_roles, find_hits, flat_event
 from reco.io.hdf5 import EventIndex, Table, index_by_column, index_by_offsets
 from reco.io.hits import header_of
 
@@ -84,17 +84,8 @@ def find_table(file: Any, path: str, branches: Branches) -> tuple[Table, Roles]:
     if nodes == [None]:
         raise FormatError(f"{path}: no group or dataset {branches.tree!r}")
     tables = [Table(path, node) for node in nodes]
-    found = [
-        (table, roles)
-        for table in tables
-        if (roles := find_roles(branches, table.__contains__, table.__contains__)) is not None
-    ]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        several = ", ".join(table.name for table, _ in found)
-        raise FormatError(f"{path}: {several} all have hits; name one as 'tree'")
-    raise no_hits(path, {table.name: list(table.columns) for table in tables}, branches)
+    has, names = Table.__contains__, lambda table: list(table.columns)
+    return find_hits(path, tables, branches, has, has, names)
 
 
 def find_events(

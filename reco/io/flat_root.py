@@ -9,10 +9,9 @@ from reco.data.product import Column, Product
 from reco.data.products import TruthDeposits, TruthInteractions, TruthParticles
 from reco.data.ragged import Array, Ragged
 from reco.data.truth_tables import topology
-from reco.errors import FormatError
 from reco.io.base import Description, Entry, EventReader
 from reco.io.branches import Branches
-from reco.io.flat import Roles, check_roles, find_roles, flat_event, no_hits
+from reco.io.flat import Roles, check_roles, find_hits, flat_event
 from reco.io.hits import header_of
 from reco.io.root import RootFile, Tree
 
@@ -83,18 +82,8 @@ def find_tree(file: RootFile, branches: Branches) -> tuple[Tree, Roles]:
     """The tree that was named, or the only one that has the branches of hits."""
     names = file.trees if branches.tree is None else [branches.tree]
     trees = [file.tree(name) for name in names]
-    found = [
-        (tree, roles)
-        for tree in trees
-        if (roles := find_roles(branches, tree.is_list, tree.is_number)) is not None
-    ]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        several = ", ".join(tree.name for tree, _ in found)
-        raise FormatError(f"{file.path}: trees {several} all have hits; name one as 'tree'")
-    lists = {tree.name: tree.lists_of_numbers() for tree in trees}
-    raise no_hits(file.path, lists, branches)
+    kinds = (Tree.is_list, Tree.is_number, Tree.lists_of_numbers)
+    return find_hits(file.path, trees, branches, *kinds)
 
 
 def without_truth(roles: Roles) -> Roles:
