@@ -24,12 +24,12 @@ class FragmentsOptions(StageOptions):
     mean log odds of their links; point, of those of a point of interest between them; kink, per
     radian that two long pieces do not go straight on; straight, where they do; bias."""
 
-    min_affinity: float = Field(default=0.7, ge=0, le=1)
+    min_affinity: float = Field(default=0.93, ge=0, le=1)
     link: float = 0.9
     point: float = -0.15
     straight: float = 1.0
     kink: float = -5.5
-    bias: float = 1.9
+    bias: float = 1.2
 
 
 class FindFragments(Stage):
@@ -133,11 +133,11 @@ def surroundings(
     for side in range(2):
         mine = piece[voxel] == touching.pairs[contact, side]
         row = contact[mine]
-        count = np.bincount(row, minlength=m)
+        count = np.maximum(np.bincount(row, minlength=m), 1)
         length[side] = np.bincount(row, distance[mine], m) / count
         for axis in range(3):
             arms[side, :, axis] = np.bincount(row, away[mine, axis], m) / count
-    cosine = -(arms[0] * arms[1]).sum(axis=1) / length.prod(axis=0)
+    cosine = -(arms[0] * arms[1]).sum(axis=1) / np.maximum(length.prod(axis=0), 1e-9)
     close = distance <= POINT_REACH
     nearest = np.full(m, point.min())
     np.maximum.at(nearest, contact[close], point[voxel[close]])

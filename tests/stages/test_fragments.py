@@ -158,6 +158,19 @@ def test_contacts_and_what_is_around_them_are_those_of_brute_force(seed):
         assert nearest[m] == point[far <= 3].max()
 
 
+def test_pieces_without_extent_have_no_direction():
+    """A voxel in the middle of its contacts, and a ring that touches a line at both its ends."""
+    line = track((20, 20, 20), (22, 20, 20))
+    ring = track((20, 20, 20), (20, 60, 20), (60, 60, 20), (60, 20, 20), (20, 20, 20))
+    for index, alone in ((line, line[:, 0] == 21), (ring, ring[:, 1] == 20)):
+        links = neighbour_links(index, np.ones(len(index)), np.zeros((len(index), 13)))
+        point = np.zeros(len(index))
+        touching = contacts(index, links, alone.astype(int))
+        length, angle, _ = surroundings(index, alone.astype(int), point, touching)
+        assert length.tolist() == [0]
+        assert np.isfinite(angle).all()
+
+
 def test_log_odds_are_bounded():
     np.testing.assert_allclose(logit(np.array([0.0, 0.5, 0.8])), [-np.log(999), 0, np.log(4)])
 
