@@ -30,9 +30,8 @@ from reco.pipeline.planner import Plan, only_for, plan
 from reco.pipeline.provenance import provenance
 from reco.pipeline.source import Source, open_source
 from reco.schema import validate
-from reco.sparse.vector import HAS_BFLOAT16
 from reco.stages import find
-from reco.stages.base import Context, Stage, StageOptions
+from reco.stages.base import Context, Stage, StageOptions, precision_of
 from reco.suggest import unknown
 
 if TYPE_CHECKING:
@@ -224,7 +223,7 @@ class Pipeline:
 
     def _built(self, steps: Plan, device: torch.device) -> dict[str, Stage]:
         wanted = self.config.run.precision if device == self.device else "auto"
-        context = Context(self.detector, device, _precision(wanted, device))
+        context = Context(self.detector, device, precision_of(wanted, device))
         for step in steps.steps:
             key = (step.name, str(device))
             if key not in self._stages:
@@ -246,13 +245,6 @@ def _device(name: str) -> torch.device:
     if name != "cpu" and not torch.cuda.is_available():
         raise ConfigError(f"run.device: {name} asked for, but torch finds no GPU; use auto or cpu")
     return torch.device(name)
-
-
-def _precision(name: str, device: torch.device) -> torch.dtype:
-    has = HAS_BFLOAT16 if device.type == "cpu" else torch.cuda.is_bf16_supported()
-    if name == "bf16" and not has:
-        raise ConfigError(f"run.precision: bf16 asked for, but {device} lacks it; use auto or fp32")
-    return torch.bfloat16 if has and name != "fp32" else torch.float32
 
 
 def _set_threads(n: int) -> None:

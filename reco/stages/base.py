@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 from reco.data.product import Product
 from reco.detector import Detector
+from reco.errors import ConfigError
+from reco.sparse.vector import HAS_BFLOAT16
 
 
 class StageOptions(BaseModel):
@@ -60,3 +62,11 @@ class Signature:
 
     inputs: tuple[type[Product], ...]
     output: type[Product]
+
+
+def precision_of(name: str, device: torch.device) -> torch.dtype:
+    """Of large products at inference. name: auto, fp32 or bf16. Raises ConfigError."""
+    has = HAS_BFLOAT16 if device.type == "cpu" else torch.cuda.is_bf16_supported()
+    if name == "bf16" and not has:
+        raise ConfigError(f"run.precision: bf16 asked for, but {device} lacks it; use auto or fp32")
+    return torch.bfloat16 if has and name != "fp32" else torch.float32
