@@ -371,6 +371,6 @@ def test_stopping_early_keeps_what_truth_there_is(tmp_path):
 
 
 def test_a_precision_that_the_processor_lacks_is_refused(hits_file, monkeypatch):
-    monkeypatch.setattr("reco.pipeline.pipeline.HAS_BFLOAT16", False)
+    monkeypatch.setattr("reco.stages.base.HAS_BFLOAT16", False)
     with pytest.raises(ConfigError, match=r"run\.precision: bf16 asked for, but cpu lacks it"):
         next(pipeline(run={"precision": "bf16", "device": "cpu"}).run(hits_file))

@@ -21,8 +21,8 @@ def browse_file(file: Path, port: int, event: int) -> None:
     with Output(file) as events:
         _ = events[event].scene  # a wrong number is told here, not in the browser
         with Server(events, port) as server:
-            print(f"{len(events)} events at {server.url_of(event)} (Ctrl-C ends)", flush=True)
             try:
+                print(f"{len(events)} events at {server.url_of(event)} (Ctrl-C ends)", flush=True)
                 server.serve_forever()
             except KeyboardInterrupt:
                 print("ended")
