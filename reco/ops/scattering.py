@@ -3,7 +3,8 @@
 The track is cut into short segments. The kinks of the line through their centres are correlated:
 scattering turns several of them one way, the error of a centre turns three of them to and fro. With
 both in the covariance, what makes the kinks most likely uses scattering at every length at once.
-Highland's width as in PDG 2022 eq. 34.16, losing energy on the way; MicroBooNE (JINST 12 (2017)
+Highland's width as in PDG 2022 eq. 34.16, but for the β² in its logarithm (1 % at 100 MeV, less
+above), losing energy on the way; MicroBooNE (JINST 12 (2017)
 P10010) does it with independent angles between segments of one radiation length.
 """
 

@@ -54,14 +54,20 @@ _NO_ROWS, _NO_BITS = np.empty((0, 0), np.float32), np.empty((0, 0), np.int16)
 _NOTHING = After(np.empty(0, np.float32), np.empty(0, np.float32), np.float32(0), _NO_ROWS)
 
 
-def fusible(features: torch.Tensor, weight: torch.Tensor, norm: BatchNormLeakyReLU | None) -> bool:
-    """Whether `fused` may be called: for inference on the CPU, with weights of float32."""
+def fusible(
+    features: torch.Tensor,
+    weight: torch.Tensor,
+    norm: BatchNormLeakyReLU | None,
+    plus: torch.Tensor | None,
+) -> bool:
+    """Whether `fused` may be called: for inference on the CPU, with all but features float32."""
     if torch.is_grad_enabled() or (norm is not None and norm.training):
         return False
-    if features.device.type != "cpu" or weight.device.type != "cpu":
+    others = [t for t in (weight, plus, norm and norm.weight) if t is not None]
+    if any(t.dtype != torch.float32 or t.device.type != "cpu" for t in others):
         return False
     dtypes = (torch.float32, torch.bfloat16) if lowered(features.device) else (torch.float32,)
-    return weight.dtype == torch.float32 and features.dtype in dtypes
+    return features.device.type == "cpu" and features.dtype in dtypes
 
 
 def fused(

@@ -44,12 +44,14 @@ def conv_norm(
     asked for, and may come back without rows. cache: that of the owner of the weight.
     One pass over memory on the CPU, where nothing needs a gradient. There, under autocast to
     bfloat16, features may be bfloat16, and norm(x) is; x is float32.
-    Raises InputError as `conv`, and for a `plus` of another shape.
+    Raises InputError as `conv`, and for a `plus` of another shape or a norm of other channels.
     """
     shape = (kernel_map.outputs, weight.shape[-1])
     if plus is not None and plus.shape != shape:
         raise InputError(f"plus: shape {tuple(plus.shape)}, expected {shape}: that of the result")
-    if backend in ("auto", "cpu") and fusible(features, weight, norm):
+    if norm is not None and len(norm.weight) != shape[1]:
+        raise InputError(f"norm: of {len(norm.weight)} channels, expected {shape[1]}: the result's")
+    if backend in ("auto", "cpu") and fusible(features, weight, norm, plus):
         _check_shapes(features, weight, kernel_map)
         return fused(features, weight, kernel_map, norm, plus, cache or Cache(), keep)
     if features.dtype == torch.bfloat16 and lowered(features.device):

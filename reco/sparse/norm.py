@@ -9,6 +9,7 @@ from numba import njit, prange
 from torch import nn
 from torch.nn import functional as F
 
+from reco.errors import InputError
 from reco.sparse.cache import Cache
 from reco.sparse.vector import lowered, put
 
@@ -40,10 +41,12 @@ class BatchNormLeakyReLU(nn.Module):
         return f"{len(self.weight)}, slope={self.slope}"
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C) to (N, C); N may be 0 or 1."""
+        """(N, C) to (N, C); N may be 0 or 1. Raises InputError for another number of channels."""
+        if x.shape[1] != len(self.weight):
+            raise InputError(f"x: shape {tuple(x.shape)}, expected {len(self.weight)} channels")
         if self.training:
             return self._train(x)
-        if torch.is_grad_enabled() or not _is_fast(x):
+        if torch.is_grad_enabled() or not (_is_fast(x) and _is_fast(self.weight)):
             scale, shift = self.affine()
             return F.leaky_relu(x * scale + shift, self.slope)
         x = x.detach().contiguous()

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import llvmlite.binding  # type: ignore[import-untyped]
 import torch
 from llvmlite import ir
-from numba import types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -40,8 +40,9 @@ def _blocking() -> Blocking:
 _FEATURES = llvmlite.binding.get_host_cpu_features()
 BLOCKING = _blocking()
 LANES = BLOCKING.lanes
-HAS_BFLOAT16 = LANES == 16 and bool(_FEATURES.get("avx512bf16", False))
-"""Whether the processor multiplies pairs of bfloat16."""
+_COMPILES_FOR_HOST = config.CPU_NAME in (None, "host") and not config.CPU_FEATURES
+HAS_BFLOAT16 = LANES == 16 and _COMPILES_FOR_HOST and bool(_FEATURES.get("avx512bf16", False))
+"""Whether the processor multiplies pairs of bfloat16, and numba may use all that it has."""
 AHEAD = 8
 """Pairs between asking for a row and reading it, in the weight gradient."""
 

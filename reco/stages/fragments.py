@@ -14,6 +14,8 @@ from reco.stages.base import Stage, StageOptions
 
 REACH = 8.0
 """Voxels around a contact that tell the directions of the two pieces."""
+AT_ONCE = 2000
+"""Contacts looked at together: each has up to two thousand voxels within REACH."""
 POINT_REACH = 3.0
 """Voxels around a contact where a point of interest speaks against one fragment."""
 
@@ -125,8 +127,20 @@ def surroundings(
     """Of each contact: how far its shorter piece extends (mean distance of its voxels within
     REACH, in voxels), the angle between the pieces (0 straight on, radian; wide too where one
     goes on at both sides of the contact), and the largest of `point` (N,) within POINT_REACH."""
+    grid = Grid.of(index, REACH)
+    parts = []
+    for first in range(0, max(len(touching.pairs), 1), AT_ONCE):
+        some = Contacts(*(column[first : first + AT_ONCE] for column in touching))
+        parts.append(_surroundings(grid, index, piece, point, some))
+    length, angle, nearest = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return length, angle, nearest
+
+
+def _surroundings(
+    grid: Grid, index: Array, piece: Array, point: Array, touching: Contacts
+) -> tuple[Array, Array, Array]:
     m = len(touching.pairs)
-    contact, voxel = Grid.of(index, REACH).within(touching.middle, REACH)
+    contact, voxel = grid.within(touching.middle, REACH)
     away = index[voxel] - touching.middle[contact]
     distance = np.linalg.norm(away, axis=1)
     arms, length = np.empty((2, m, 3)), np.empty((2, m))

@@ -105,3 +105,16 @@ def test_refuses_a_residual_of_another_shape():
     x, weight = torch.randn(same.inputs, 4), torch.randn(27, 4, 16)
     with torch.no_grad(), pytest.raises(InputError, match=r"plus: shape \(1, 16\)"):
         conv_norm(x, weight, same, plus=torch.zeros(1, 16))
+
+
+def test_a_norm_of_other_channels_is_refused():
+    m, norm = submanifold_map(walk(3, 20)), BatchNormLeakyReLU(8).eval()
+    x, weight = torch.randn(m.inputs, 16), torch.randn(27, 16, 16)
+    with torch.inference_mode():
+        with pytest.raises(InputError, match="norm: of 8 channels, expected 16"):
+            conv_norm(x, weight, m, norm=norm)
+        with pytest.raises(InputError, match="expected 8 channels"):
+            norm(x)
+        plus = torch.randn(m.outputs, 16, dtype=torch.float64)
+        got, _ = conv_norm(x, weight, m, plus=plus)
+        torch.testing.assert_close(got, conv(x, weight, m) + plus)
