@@ -27,6 +27,11 @@ def read_yaml(file: Path) -> dict[str, Any]:
     """A YAML file that must hold keys and values. Raises ConfigError."""
     try:
         text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(
+            f"{file}: binary, not YAML; `reco run PIPELINE INPUT` takes the pipeline, such as "
+            "lartpc, before the input"
+        ) from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file}: cannot be read ({error})") from None
     tree = parse_yaml(text, str(file))

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from html import escape
@@ -47,7 +48,8 @@ class Page:
         except OSError as error:
             raise RecoError(f"{path}: cannot be written ({error.strerror})") from None
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def _repr_html_(self) -> str:
         style = "width:100%;height:640px;border:0"

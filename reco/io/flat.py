@@ -96,7 +96,7 @@ def _no_hits(path: str, tables: Mapping[str, Sequence[str]], branches: Branches)
     named = sorted(tables, key=lambda name: not guesses[name])[:MOST_TABLES]
     has = "; ".join(f"{name!r} has {_some(sorted(tables[name]))}" for name in named)
     guess = next(filter(None, guesses.values()), "")
-    units = "units other than cm, MeV and ke too: --set input.length_unit=mm"
+    units = "if not in cm, MeV and ke, the units as well, such as --set input.length_unit=mm"
     perhaps = f"perhaps: {guess}, and {units}; " if guess else ""
     return FormatError(
         f"{path}: no hits named {wanted}, with a number per hit; say which branches they are, as "
