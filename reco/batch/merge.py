@@ -1,7 +1,6 @@
 """All shards into one file, table by table: the file that one process would have written."""
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ import h5py
 from reco.batch.manifest import Ledger, Shard, ledger, path_of
 from reco.data.ragged import Array
 from reco.errors import RecoError
-from reco.io.store import Disk
+from reco.io.store import NewFile
 from reco.pipeline.lock import locked
 from reco.stages.weights import sha256_of
 
@@ -53,25 +52,16 @@ def merge(
             "`reco submit` again makes them, --partial leaves them out"
         )
     events = sum(shard.events for _, shard in chosen)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with locked(path):
-        try:
-            with Disk(temporary, "w+") as disk, h5py.File(disk, "w") as out:
-                done = 0
-                for root, shard in chosen:
-                    _append(out, path_of(root, shard.name), shard)
-                    disk.check(path)
-                    done += shard.events
-                    if progress:
-                        progress(done, events)
-                _check_lengths(out)
-                _describe(out, book, path_of(chosen[0][0], chosen[0][1].name), missing != [])
-            disk.check(path)
-            os.replace(temporary, path)
-        except OSError as error:
-            raise RecoError(f"{path}: writing failed ({error})") from None
-        finally:
-            temporary.unlink(missing_ok=True)
+    done = 0
+    with locked(path), NewFile(path) as out:
+        for root, shard in chosen:
+            _append(out.file, path_of(root, shard.name), shard)
+            out.check()
+            done += shard.events
+            if progress:
+                progress(done, events)
+        _check_lengths(out.file)
+        _describe(out.file, book, path_of(chosen[0][0], chosen[0][1].name), missing != [])
     return Merged(path, events, len(missing))
 
 

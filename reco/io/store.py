@@ -8,11 +8,9 @@ renamed when it is complete, so a file with the final name is always whole.
 
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import h5py
 import numpy as np
@@ -23,6 +21,7 @@ from reco.data.ragged import Array, Ragged
 from reco.errors import FormatError, RecoError
 from reco.io.base import Closing, guard, span
 from reco.io.hdf5 import check_length, open_hdf5
+from reco.io.whole import Whole
 
 FORMAT = "reco"
 VERSION = 1
@@ -36,95 +35,7 @@ PRODUCTS: tuple[type[Product], ...] = tuple(
 """Every product there is, in the order of the chain."""
 
 
-class Writer:
-    """Appends batches of products to a new file; the file appears when the block ends well.
-
-    path: the final name. provenance: JSON-able facts stored as an attribute. internal: also write
-    the columns that only a later stage needs. Raises RecoError when the folder is not writable.
-    """
-
-    def __init__(
-        self, path: str | Path, provenance: Mapping[str, Any], *, internal: bool = False
-    ) -> None:
-        self.path = Path(path)
-        self.internal = internal
-        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        try:
-            self._disk = Disk(self._temporary, "w+")
-        except OSError as error:
-            raise RecoError(
-                f"{self.path}: cannot write here ({error.strerror}); choose another output with -o"
-            ) from None
-        self._file = h5py.File(self._disk, "w")
-        self._file.attrs["format"] = FORMAT
-        self._file.attrs["version"] = VERSION
-        self._file.attrs["provenance"] = json.dumps(dict(provenance), default=str)
-        self._columns: dict[tuple[str, str], _Growing] = {}
-
-    def write(self, products: Iterable[Product]) -> None:
-        """Append the events of one batch; all products hold the same events."""
-        written: set[tuple[str, str]] = set()
-        for product in products:
-            for f, data in product.items():
-                self._append(product.columns()[f.name], data, written)
-        self._disk.check(self.path)
-
-    def _append(self, spec: Column, data: Array | Ragged, written: set[tuple[str, str]]) -> None:
-        if spec.internal and not self.internal:
-            return
-        if isinstance(data, Ragged):
-            if (spec.table, "offsets") not in written:
-                written.add((spec.table, "offsets"))
-                self._offsets(spec.table).append_sums(data.counts)
-            values = data.values
-        else:
-            values = data
-        if 0 in values.shape[1:]:
-            return  # features of no width: an event that failed, or a file without any
-        for name, part in _split(spec, values):
-            if (spec.table, name) not in written:
-                written.add((spec.table, name))
-                self._column(spec, name, part).append(part)
-
-    def _offsets(self, table: str) -> "_Growing":
-        key = table, "offsets"
-        if key not in self._columns:
-            group = self._file.require_group(table)
-            data = group.create_dataset(
-                "offsets", data=np.zeros(1, np.int64), maxshape=(None,), chunks=(4096,)
-            )
-            self._columns[key] = _Growing(data)
-        return self._columns[key]
-
-    def _column(self, spec: Column, name: str, rows: Array) -> "_Growing":
-        key = spec.table, name
-        if key not in self._columns:
-            group = self._file.require_group(spec.table)
-            self._columns[key] = _Growing(_create(group, name, rows.shape[1:], spec))
-        return self._columns[key]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            self._file.close()
-            self._disk.close()
-            if kind is None:
-                self._disk.check(self.path)
-                os.replace(self._temporary, self.path)
-        except OSError as failure:
-            raise RecoError(f"{self.path}: writing failed ({failure.strerror})") from None
-        finally:
-            self._temporary.unlink(missing_ok=True)
-
-
-class Disk(io.FileIO):
+class _Disk(io.FileIO):
     """A file that keeps what went wrong with it to itself until `check`: where libhdf5 learns that
     it cannot write, it cannot close the file either, and crashes the process at its end."""
 
@@ -150,6 +61,90 @@ class Disk(io.FileIO):
         except OSError as error:
             self.failure = self.failure or error
             return size or 0
+
+
+class NewFile(Whole):
+    """A new HDF5 file, `file`, that appears when the block ends well. See Whole for errors."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        try:
+            self._disk = _Disk(self.temporary, "w+")
+        except OSError as error:
+            raise self.refused(error) from None
+        self.file = h5py.File(self._disk, "w")
+
+    def check(self) -> None:
+        """Raises RecoError where the disk refused something that was written."""
+        self._disk.check(self.path)
+
+    def finish(self) -> None:
+        self.file.close()
+        self.check()
+
+    def close(self) -> None:
+        self.file.close()
+        self._disk.close()
+
+
+class Writer(NewFile):
+    """Appends batches of products to a new file; the file appears when the block ends well.
+
+    path: the final name. provenance: JSON-able facts stored as an attribute. internal: also write
+    the columns that only a later stage needs. See Whole for errors.
+    """
+
+    def __init__(
+        self, path: str | Path, provenance: Mapping[str, Any], *, internal: bool = False
+    ) -> None:
+        super().__init__(path)
+        self.internal = internal
+        self.file.attrs["format"] = FORMAT
+        self.file.attrs["version"] = VERSION
+        self.file.attrs["provenance"] = json.dumps(dict(provenance), default=str)
+        self._columns: dict[tuple[str, str], _Growing] = {}
+
+    def write(self, products: Iterable[Product]) -> None:
+        """Append the events of one batch; all products hold the same events."""
+        written: set[tuple[str, str]] = set()
+        for product in products:
+            for f, data in product.items():
+                self._append(product.columns()[f.name], data, written)
+        self.check()
+
+    def _append(self, spec: Column, data: Array | Ragged, written: set[tuple[str, str]]) -> None:
+        if spec.internal and not self.internal:
+            return
+        if isinstance(data, Ragged):
+            if (spec.table, "offsets") not in written:
+                written.add((spec.table, "offsets"))
+                self._offsets(spec.table).append_sums(data.counts)
+            values = data.values
+        else:
+            values = data
+        if 0 in values.shape[1:]:
+            return  # features of no width: an event that failed, or a file without any
+        for name, part in _split(spec, values):
+            if (spec.table, name) not in written:
+                written.add((spec.table, name))
+                self._column(spec, name, part).append(part)
+
+    def _offsets(self, table: str) -> "_Growing":
+        key = table, "offsets"
+        if key not in self._columns:
+            group = self.file.require_group(table)
+            data = group.create_dataset(
+                "offsets", data=np.zeros(1, np.int64), maxshape=(None,), chunks=(4096,)
+            )
+            self._columns[key] = _Growing(data)
+        return self._columns[key]
+
+    def _column(self, spec: Column, name: str, rows: Array) -> "_Growing":
+        key = spec.table, name
+        if key not in self._columns:
+            group = self.file.require_group(spec.table)
+            self._columns[key] = _Growing(_create(group, name, rows.shape[1:], spec))
+        return self._columns[key]
 
 
 def _split(spec: Column, values: Array) -> list[tuple[str, Array]]:

@@ -47,16 +47,7 @@ def partition(n: int, pairs: Array, vote: Array) -> Array:
 def _contract(n, pairs, vote):  # type: ignore[no-untyped-def]
     """Join the two groups with the largest positive sum of votes, as long as there are any."""
     key, total, table = _distinct(n, pairs, vote)
-    # the partners of each group as linked lists: entry 2 e for the smaller group of pair e, entry
-    # 2 e + 1 for the larger one
-    partner, following = np.empty(2 * len(key), np.int64), np.empty(2 * len(key), np.int64)
-    chain, count = np.full(n, -1), np.zeros(n, np.int64)
-    for e in range(len(key)):
-        for side in range(2):
-            group = key[e] % n if side else key[e] // n
-            partner[2 * e + side] = key[e] // n if side else key[e] % n
-            following[2 * e + side], chain[group] = chain[group], 2 * e + side
-            count[group] += 1
+    partner, following, chain, count = _partners(n, key)
     # a heap of pairs by the votes that they had when they were put in
     lost, wanted = np.empty(2 * len(key) + 1), np.empty(2 * len(key) + 1, np.int64)
     size = _fill(lost, wanted, key, total)
@@ -129,6 +120,21 @@ def _distinct(n, pairs, vote):  # type: ignore[no-untyped-def]
                 known += 1
             total[table[slot]] += vote[e]
     return key[:known], total[:known], table
+
+
+@njit(cache=True, nogil=True)
+def _partners(n, key):  # type: ignore[no-untyped-def]
+    """The partners of each group as linked lists: entry 2 e is that of the smaller group of pair e,
+    2 e + 1 that of the larger; the next entry, the first of each group, and how many it has."""
+    partner, following = np.empty(2 * len(key), np.int64), np.empty(2 * len(key), np.int64)
+    chain, count = np.full(n, -1), np.zeros(n, np.int64)
+    for e in range(len(key)):
+        for side in range(2):
+            group = key[e] % n if side else key[e] // n
+            partner[2 * e + side] = key[e] // n if side else key[e] % n
+            following[2 * e + side], chain[group] = chain[group], 2 * e + side
+            count[group] += 1
+    return partner, following, chain, count
 
 
 @njit(cache=True, nogil=True)

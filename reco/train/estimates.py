@@ -19,12 +19,9 @@ from reco.data.products import (
 from reco.data.ragged import Array
 from reco.detector import Detector
 from reco.errors import RecoError
-from reco.metrics.energy import Z_95, pulls, resolution, stops
-from reco.metrics.stats import half_width, quantile
-from reco.metrics.vertex import containment_radius, fraction_below
+from reco.metrics.energy import stops
 from reco.nn.transformer import (
     GROUPS,
-    TAIL_BINS,
     InteractionInput,
     InteractionOutput,
     InteractionTransformer,
@@ -35,6 +32,7 @@ from reco.nn.transformer import (
 from reco.ops.matching import best_iou
 from reco.stages.estimates import Estimate
 from reco.stages.interaction_input import N_ENERGY_LIKE, UPSTREAM, event_input, join, pad
+from reco.train.estimate_figures import KINDS, Found, factor, figures, tails
 
 NEEDS = (*UPSTREAM, VoxelLabels, TruthParticles, TruthInteractions)
 """Products of an event that the transformer learns from."""
@@ -63,8 +61,6 @@ ENERGY_JITTER = 0.02
 POSITION_JITTER = 0.05
 """cm."""
 DROPPED_POINTS = 0.1
-FEWEST = 20
-"""Residuals from which the width of their pulls is believed."""
 ROUNDS = 4
 """Of fitting the factors; the sigma of an energy does not grow in proportion to its width."""
 CHUNK = 16
@@ -100,9 +96,6 @@ class Targets:
 
 _PER_PARTICLE = ("energy", "weight", "kind", "contained")
 """Columns of Targets that are padded."""
-
-KINDS = ("muon", "proton", "electron")
-"""Particles whose resolution is reported: those that stop, and electrons of 300 to 700 MeV."""
 
 
 @dataclass(frozen=True)
@@ -315,24 +308,6 @@ def _sum(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return torch.stack([(kept * weight).sum(), weight.sum()])
 
 
-@dataclass(frozen=True)
-class Found:
-    """The validation events as arrays: per interaction with a true vertex (V rows) residual, of the
-    chain and of the origin, (V, 3) cm, and sigma (V, 3) cm; per particle (K rows) MeV true, by the
-    chain with sigma and by the reference, with kind, contained and group, see InteractionInput; per
-    interaction with a true energy likewise (L rows)."""
-
-    miss: Array
-    simple_miss: Array
-    vertex_sigma: Array
-    energy: Array
-    kind: Array
-    contained: Array
-    group: Array
-    total: Array
-    total_contained: Array
-
-
 class EstimatesTask:
     """See Task. samples: for training. held_out: for validation."""
 
@@ -377,29 +352,29 @@ class EstimatesTask:
     def _rescale(self) -> None:
         with torch.inference_mode():
             found = self._found()
-        self.module.vertex_scale.mul_(_factor(found.miss, found.vertex_sigma))
+        self.module.vertex_scale.mul_(factor(found.miss, found.vertex_sigma))
         for scale, of, group in (
             (self.module.energy_scale, found.energy, found.group),
             (self.module.total_scale, found.total, found.total_contained),
         ):
             for row in range(len(scale)):
                 true, energy, sigma = of[group == row][:, :3].T
-                scale[row] *= _factor(energy - true, sigma)
+                scale[row] *= factor(energy - true, sigma)
 
     def _fit_tails(self) -> None:
         module = self.module
         with torch.inference_mode():
             found = self._found()
         vertex = found.vertex_sigma
-        module.vertex_tail.copy_(_tails(found.miss / vertex, np.sqrt((vertex**2).mean(axis=1))))
-        for tails, of, group in (
+        module.vertex_tail.copy_(tails(found.miss / vertex, np.sqrt((vertex**2).mean(axis=1))))
+        for table, of, group in (
             (module.energy_tail, found.energy, found.group),
             (module.total_tail, found.total, found.total_contained),
         ):
-            for row in range(len(tails)):
+            for row in range(len(table)):
                 true, energy, sigma = of[group == row][:, :3].T
                 width = np.arcsinh(sigma / energy)
-                tails[row].copy_(_tails(((energy - true) / sigma)[:, None], width))
+                table[row].copy_(tails(((energy - true) / sigma)[:, None], width))
 
     def _on_device(self, sample: Sample) -> tuple[InteractionInput, Targets]:
         device = self.module.summary.device
@@ -451,52 +426,6 @@ def _energies(
 def _array(values: torch.Tensor) -> Array:
     array: Array = values.detach().cpu().numpy()
     return array
-
-
-def figures(found: Found) -> dict[str, float]:
-    """What is reported of a training: each next to the same by the simplest method."""
-    miss, simple = (np.linalg.norm(m, axis=1) for m in (found.miss, found.simple_miss))
-    result = {
-        "vertex_r68_cm": containment_radius(miss),
-        "vertex_r68_cm_start": containment_radius(simple),
-        "vertex_below_1cm": fraction_below(miss),
-        "vertex_below_1cm_start": fraction_below(simple),
-        "vertex_pull": half_width((found.miss / found.vertex_sigma).ravel()),
-    }
-    for row, name in enumerate(KINDS):
-        true, energy, _, reference = found.energy[found.kind == row].T
-        result[f"{name}_width"] = resolution(energy, true).half_width
-        result[f"{name}_width_reference"] = resolution(reference, true).half_width
-    for name, rows in (
-        ("contained", found.energy[found.contained]),
-        ("exiting", found.energy[~found.contained]),
-        ("total", found.total),
-    ):
-        result[f"{name}_pull"] = half_width(pulls(rows[:, 1], rows[:, 0], rows[:, 2]))
-    true, energy, _, reference = found.total.T
-    result["total_width"] = resolution(energy, true).half_width
-    result["total_width_reference"] = resolution(reference, true).half_width
-    return {name: float(value) for name, value in result.items()}
-
-
-def _factor(residual: Array, sigma: Array) -> float:
-    """What sigma must be multiplied by for pulls of width 1; 1 where there are too few."""
-    if residual.size < FEWEST:
-        return 1.0
-    return max(float(half_width((residual / sigma).ravel())), 0.05)
-
-
-def _tails(pull: Array, width: Array) -> torch.Tensor:
-    """(N, D) pulls and (N,) widths -> a table for nn.transformer.tail; ones where there are too
-    few. Split conformal prediction in bins of the width (Vovk et al. 2005, ch. 4.5)."""
-    table = torch.ones(2, TAIL_BINS)
-    if len(width) < FEWEST * TAIL_BINS:
-        return table
-    edges = np.quantile(width, np.linspace(0, 1, TAIL_BINS + 1))
-    row = np.searchsorted(edges[1:-1], width)
-    factors = [quantile(np.abs(pull[row == i]).ravel(), 0.95) / Z_95 for i in range(TAIL_BINS)]
-    table[0], table[1] = torch.from_numpy(edges[1:]), torch.tensor(factors)
-    return table
 
 
 def task(stage: Estimate, events: Sequence[Bundle], held_out: Sequence[Bundle]) -> EstimatesTask:

@@ -101,7 +101,7 @@ def test_free_width_columns_keep_their_width(tmp_path):
 
 
 def test_errors_say_what_and_where(tmp_path):
-    with pytest.raises(RecoError, match=r"missing/a\.h5: cannot write here"):
+    with pytest.raises(RecoError, match=r"missing/a\.h5: there is no folder"):
         Writer(tmp_path / "missing" / "a.h5", {})
     with pytest.raises(FormatError, match="no such file"):
         StoredProducts(tmp_path / "none.h5")

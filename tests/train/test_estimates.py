@@ -15,11 +15,11 @@ from reco.nn.transformer import tail
 from reco.stages.base import Context
 from reco.stages.estimates import Estimate
 from reco.stages.learned import LearnedOptions
+from reco.train.estimate_figures import tails
 from reco.train.estimates import (
     BLIP,
     FREEDOM,
     SLIGHT,
-    _tails,
     augment,
     by_size,
     collate,
@@ -231,8 +231,8 @@ def test_tails_hold_95_percent_in_every_bin():
     rng = np.random.default_rng(6)
     width = rng.uniform(1, 2, 20_000)
     pull = np.where(width < 1.5, rng.normal(size=20_000), rng.standard_t(2, 20_000))
-    factor = tail(torch.from_numpy(width), _tails(pull[:, None], width)).numpy()
+    factor = tail(torch.from_numpy(width), tails(pull[:, None], width)).numpy()
     assert np.mean(np.abs(pull) <= 1.96 * factor) == pytest.approx(0.95, abs=0.005)
     assert factor[width < 1.39] == pytest.approx(1, abs=0.06)
     assert factor[width > 1.7] == pytest.approx(stats.t(2).ppf(0.975) / 1.96, rel=0.1)
-    assert (_tails(pull[:9, None], width[:9]) == 1).all()
+    assert (tails(pull[:9, None], width[:9]) == 1).all()
