@@ -243,8 +243,10 @@ def test_the_wrong_first_fragment_of_a_shower():
                 fragment_primary_score=scores,
             ),
         )
-        row = evaluate([split], SETTINGS).row("Showers", "primary accuracy")
-        assert (row.value, row.count) == (right, 1)
+        report = evaluate([split], SETTINGS)
+        for name in ("primary accuracy", "primary accuracy, matched"):
+            row = report.row("Showers", name)
+            assert (row.value, row.count) == (right, 1)
 
 
 def test_vertex_and_energy_residuals_and_pulls():

@@ -182,8 +182,9 @@ def _simple(event: Event) -> tuple[Array | None, Array | None]:
 
 @dataclass(frozen=True)
 class ShowerPrimaryRecord:
-    """(S,) bool per visible true shower: does the first fragment chosen start it?"""
+    """(S,) bool per visible true shower: is it matched, and does the fragment chosen start it?"""
 
+    matched: Array
     right: Array
     simple: Array
 
@@ -193,8 +194,8 @@ class ShowerPrimary:
     """Of the fragments of a shower, is the one with the highest score the true first?
 
     The true first fragment holds the voxel nearest to the true start. The fragments of a shower
-    are those of the particle it is matched to; a shower that is not matched counts as wrong. The
-    simple choice is the largest fragment.
+    are those of the particle it is matched to; a shower that is not matched counts as wrong, but
+    for the row on those that are. The simple choice is the largest fragment.
     """
 
     def observe(self, event: Event) -> ShowerPrimaryRecord | None:
@@ -212,24 +213,24 @@ class ShowerPrimary:
         right, simple = (
             _chosen(partner[showers], particles, score, true_of) == first for score in scores
         )
-        return ShowerPrimaryRecord(right, simple)
+        return ShowerPrimaryRecord(partner[showers] >= 0, right, simple)
 
     def summarise(self, records: Sequence[ShowerPrimaryRecord]) -> Findings:
+        matched = np.concatenate([r.matched for r in records])
         right = np.concatenate([r.right for r in records])
         simple = np.concatenate([r.simple for r in records])
         return Findings(
             (
-                Row(
-                    "Showers",
-                    "primary accuracy",
-                    mean(right),
-                    "%",
-                    len(right),
-                    "showers",
-                    mean(simple),
+                _start_row("primary accuracy", right, simple, "showers"),
+                _start_row(
+                    "primary accuracy, matched", right[matched], simple[matched], "matched showers"
                 ),
             )
         )
+
+
+def _start_row(name: str, right: Array, simple: Array, of: str) -> Row:
+    return Row("Showers", name, mean(right), "%", len(right), of, mean(simple))
 
 
 def _first_fragments(
