@@ -13,8 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 # Idle OpenMP threads must sleep, and BLAS must not start its own: the threads of torch and numba
-# would wait for a core that a spinning one holds. Read once, when numpy and torch are loaded.
+# would wait for a core that a spinning one holds. But not at once: from one layer of the network to
+# the next it takes less time than to wake up. Read once, when numpy and torch are loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
