@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reco.nn.dense import Dense, TwoLayers, gathered
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -67,33 +69,19 @@ class _Messages(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.source = nn.Linear(width, width, bias=False)
-        self.target = nn.Linear(width, width, bias=False)
-        self.pair = nn.Linear(width, width)
+        self.source = Dense(width, width, bias=False)
+        self.target = Dense(width, width, bias=False)
+        self.pair = Dense(width, width)
         self.pair_norm, self.node_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.message = nn.Linear(width, width)
-        self.node = nn.Sequential(
-            nn.Linear(3 * width, width), nn.ReLU(inplace=True), nn.Linear(width, width)
-        )
+        self.message = Dense(width, width)
+        self.node = TwoLayers(3 * width, width, width)
 
     def forward(self, nodes: Tensor, edges: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
         state = self.node_norm(nodes)
-        ends = self.source(state).index_select(0, edges[0])
-        ends += self.target(state).index_select(0, edges[1])
-        ends += self.pair(self.pair_norm(pairs))
-        message = self.message(ends.relu_())
-        pairs = pairs + message
-        gathered = _gathered(message, edges[1], len(nodes))
-        return nodes + self.node(torch.cat([state, *gathered], dim=1)), pairs
-
-
-def _gathered(message: Tensor, target: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """(n, W) mean and maximum of the messages (E, W) to each target (E,), zero for none."""
-    nothing = message.new_zeros(n, message.shape[1])
-    index = target[:, None].expand_as(message)
-    count = torch.bincount(target, minlength=n).clamp_min(1)
-    mean = nothing.scatter_add(0, index, message) / count[:, None]
-    return mean, nothing.scatter_reduce(0, index, message, "amax", include_self=False)
+        ends = (self.source(state), edges[0]), (self.target(state), edges[1])
+        message = self.message(self.pair(pairs, self.pair_norm, plus=ends, relu=True))
+        seen = torch.cat([state, *gathered(message, edges[1], len(nodes))], dim=1)
+        return self.node(seen, plus=((nodes, None),)), pairs + message
 
 
 class GraphNet(nn.Module):
@@ -122,11 +110,11 @@ class GraphNet(nn.Module):
         for name, size in (("node", node_features), ("pair", pair_features)):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_width", torch.ones(size))
-        self.node_in = _two_layers(node_features, width, width)
-        self.pair_in = _two_layers(pair_features, width, width)
+        self.node_in = TwoLayers(node_features, width, width)
+        self.pair_in = TwoLayers(pair_features, width, width)
         self.rounds = nn.ModuleList(_Messages(width) for _ in range(rounds))
-        self.node_out = nn.Sequential(nn.LayerNorm(width), _two_layers(width, width, node_outputs))
-        self.pair_out = nn.Sequential(nn.LayerNorm(width), _two_layers(width, width, 1))
+        self.node_out = nn.Sequential(nn.LayerNorm(width), TwoLayers(width, width, node_outputs))
+        self.pair_out = nn.Sequential(nn.LayerNorm(width), TwoLayers(width, width, 1))
 
     def forward(self, graph: Graph) -> GraphOutput:
         edges, features = graph.directed(self.own)
@@ -135,7 +123,7 @@ class GraphNet(nn.Module):
         for messages in self.rounds:
             nodes, pairs = messages(nodes, edges, pairs)
         there, back = pairs.view(2, graph.ends.shape[1], pairs.shape[1])
-        return GraphOutput(self.node_out(nodes), self.pair_out(there + back)[:, 0])
+        return GraphOutput(_read(self.node_out, nodes), _read(self.pair_out, there + back)[:, 0])
 
     def standardise(self, graph: Graph) -> None:
         """Take mean and width of the input from these events."""
@@ -152,5 +140,8 @@ def _scaled(values: Tensor, mean: Tensor, width: Tensor) -> Tensor:
     return (values - mean).div_(width).clamp_(-LARGEST_INPUT, LARGEST_INPUT)
 
 
-def _two_layers(inputs: int, width: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, width), nn.ReLU(inplace=True), nn.Linear(width, outputs))
+def _read(out: nn.Sequential, state: Tensor) -> Tensor:
+    """The norm and the layers of an output."""
+    norm, layers = out
+    result: Tensor = layers(state, norm)
+    return result
