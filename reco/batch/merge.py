@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from reco.batch.manifest import Ledger, Shard, ledger, path_of
-from reco.data.ragged import Array
 from reco.errors import RecoError
-from reco.io.store import NewFile
+from reco.io.store import Growing, NewFile
 from reco.pipeline.lock import locked
 from reco.stages.weights import sha256_of
 
 OFFSETS = "offsets"
+ROWS = 1 << 16
+"""Copied at a time: they stay in the cache of the processor."""
+
+Columns = dict[str, Growing]
+"""By their path in the file, `table/name`."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,8 @@ def merge(
 ) -> Merged:
     """Write what is recorded in a folder, in the order of the files and of their events.
 
-    A shard is in memory by one column at a time. partial: also where items are missing. Raises
-    RecoError where they are, where a shard is not what was recorded, and where shards differ in
-    how they were made.
+    partial: also where items are missing. Raises RecoError where they are, where a shard is not what
+    was recorded, and where shards differ in how they were made.
     """
     book = ledger(folder)
     chosen = [book.shards[item] for item in book.items() if item in book.shards]
@@ -52,10 +56,11 @@ def merge(
             "`reco submit` again makes them, --partial leaves them out"
         )
     events = sum(shard.events for _, shard in chosen)
+    columns: Columns = {}
     done = 0
     with locked(path), NewFile(path) as out:
         for root, shard in chosen:
-            _append(out.file, path_of(root, shard.name), shard)
+            _append(out.file, columns, path_of(root, shard.name), shard)
             out.check()
             done += shard.events
             if progress:
@@ -65,7 +70,7 @@ def merge(
     return Merged(path, events, len(missing))
 
 
-def _append(out: h5py.File, path: Path, shard: Shard) -> None:
+def _append(out: h5py.File, columns: Columns, path: Path, shard: Shard) -> None:
     if not path.is_file() or sha256_of(path) != shard.sha256:
         raise RecoError(
             f"{path}: is not what was recorded (damaged or gone); remove it, `reco submit` again "
@@ -74,35 +79,36 @@ def _append(out: h5py.File, path: Path, shard: Shard) -> None:
     with h5py.File(path, "r") as file:
         for table, group in file.items():
             for name, column in group.items():
-                target = _column(out.require_group(table), name, column)
-                rows = column[()]
-                if name == OFFSETS and len(target):
-                    rows = rows[1:] + target[-1]
-                _extend(target, rows)
+                key = f"{table}/{name}"
+                if key not in columns:
+                    columns[key] = _like(out.require_group(table), name, column)
+                _copy(column, columns[key], sums=name == OFFSETS)
 
 
-def _column(group: h5py.Group, name: str, like: h5py.Dataset) -> h5py.Dataset:
-    if name in group:
-        return group[name]
+def _like(group: h5py.Group, name: str, column: h5py.Dataset) -> Growing:
     made = group.create_dataset(
         name,
-        shape=(0, *like.shape[1:]),
-        maxshape=like.maxshape,
-        dtype=like.dtype,
-        chunks=like.chunks,
-        compression=like.compression,
-        shuffle=like.shuffle,
+        shape=(0, *column.shape[1:]),
+        maxshape=column.maxshape,
+        dtype=column.dtype,
+        chunks=column.chunks,
+        compression=column.compression,
+        shuffle=column.shuffle,
     )
-    for key, value in like.attrs.items():
+    for key, value in column.attrs.items():
         made.attrs[key] = value
-    return made
+    rows = Growing(made)
+    if name == OFFSETS:
+        rows.append(np.zeros(1, np.int64))
+    return rows
 
 
-def _extend(column: h5py.Dataset, rows: Array) -> None:
-    before = len(column)
-    column.resize(before + len(rows), axis=0)
-    if len(rows):
-        column[before:] = rows
+def _copy(column: h5py.Dataset, target: Growing, *, sums: bool) -> None:
+    if sums:
+        target.append_sums(np.diff(column[()]))
+        return
+    for first in range(0, len(column), ROWS):
+        target.append(column[first : first + ROWS])
 
 
 def _check_lengths(out: h5py.File) -> None:
