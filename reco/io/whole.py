@@ -53,6 +53,7 @@ class Whole(ABC):
                 self.finish()
             self.close()
             if kind is None:
+                _to_disk(self.temporary)
                 _replace(self.temporary, self.path)
         except OSError as failure:
             raise RecoError(f"{self.path}: writing failed ({failure.strerror})") from None
@@ -66,6 +67,15 @@ def check_replaceable(path: Path) -> None:
         raise RecoError(
             f"{path}: a folder with other files in it, which would be lost; choose another output"
         )
+
+
+def _to_disk(made: Path) -> None:
+    """A new name may reach the disk before the bytes: after a power cut it would be of a file
+    without them."""
+    for path in (made, *made.rglob("*")):
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
 
 
 def _replace(made: Path, path: Path) -> None:

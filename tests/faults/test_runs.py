@@ -86,6 +86,21 @@ def test_a_folder_that_may_not_be_written(source: Path, tmp_path: Path) -> None:
     assert in_child(run) == 0
 
 
+def test_an_output_is_on_the_disk_before_it_has_its_name(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a power cut could leave the name without the bytes."""
+    output, seen, sync = tmp_path / "out.h5", list[tuple[int, bool]](), os.fsync
+
+    def spy(handle: int) -> None:
+        seen.append((os.fstat(handle).st_ino, output.exists()))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    pipeline().process(source, output)
+    assert seen == [(output.stat().st_ino, False)]
+
+
 def test_a_device_is_no_output(source: Path) -> None:
     refused(lambda: pipeline().process(source, "/dev/full", overwrite=True), "a device or a pipe")
 
