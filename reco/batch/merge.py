@@ -42,8 +42,8 @@ def merge(
 ) -> Merged:
     """Write what is recorded in a folder, in the order of the files and of their events.
 
-    partial: also where items are missing. Raises RecoError where they are, where a shard is not what
-    was recorded, and where shards differ in how they were made.
+    partial: also where items are missing. Raises RecoError where they are, where a shard is not
+    what was recorded, and where shards differ in how they were made.
     """
     book = ledger(folder)
     chosen = [book.shards[item] for item in book.items() if item in book.shards]

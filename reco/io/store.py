@@ -32,8 +32,8 @@ _NOISY = {
     "voxels": {"energy", "features", "semantic_scores"},
     "truth_voxels": {"energy"},
 }
-"""Long columns of measured numbers: packing them saves a tenth of the room, and takes as long as all
-else that writing and merging do."""
+"""Long columns of measured numbers: packing them saves a tenth of the room, and takes as long as
+all else that writing and merging do."""
 
 PRODUCTS: tuple[type[Product], ...] = tuple(
     cls
