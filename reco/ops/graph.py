@@ -12,6 +12,7 @@ from numba import njit
 from scipy.spatial import cKDTree
 
 from reco.data.ragged import Array, offsets_of
+from reco.ops.neighbours import linked
 from reco.ops.voxelize import starts
 
 FINE, COARSE = 4, 16
@@ -241,10 +242,7 @@ def touching(table: Array, cluster: Array, affinity: Array) -> tuple[Array, Arra
     table: (K, N) neighbour rows, -1 for none. cluster: (N,). affinity: (N, K). Returns (L, 2)
     rows, (L,) affinities and (L, 2) clusters, the smaller first.
     """
-    offset, row = np.nonzero(table >= 0)
-    other = table[offset, row]
-    cut = cluster[row] != cluster[other]
-    row, other, offset = row[cut], other[cut], offset[cut]
+    offset, row, other = linked(table, cluster, False)
     swap = cluster[row] > cluster[other]
     rows = np.stack([np.where(swap, other, row), np.where(swap, row, other)], axis=1)
     return rows, affinity[row, offset].astype(np.float32), cluster[rows].astype(np.int64)

@@ -108,6 +108,26 @@ def close_pairs(points: Array, radius: float) -> Array:
 
 
 @njit(cache=True, nogil=True)
+def linked(table, group, same):  # type: ignore[no-untyped-def]
+    """(K, N) rows of the neighbours at K offsets, -1 for none -> (3, L): offset, row, neighbour.
+
+    Of those in the same of the groups (N,), or of those in different ones.
+    """
+    n = 0
+    for k in range(table.shape[0]):
+        for i in range(table.shape[1]):
+            n += table[k, i] >= 0 and (group[i] == group[table[k, i]]) == same
+    found, n = np.empty((3, n), np.int64), 0
+    for k in range(table.shape[0]):
+        for i in range(table.shape[1]):
+            j = table[k, i]
+            if j >= 0 and (group[i] == group[j]) == same:
+                found[0, n], found[1, n], found[2, n] = k, i, j
+                n += 1
+    return found
+
+
+@njit(cache=True, nogil=True)
 def components(pairs, n):  # type: ignore[no-untyped-def]
     """(E, 2) links between n points -> (n,) int32 number of the piece of each, by first point."""
     root = np.empty(n, np.int64)

@@ -8,9 +8,11 @@ above), losing energy on the way; MicroBooNE (JINST 12 (2017)
 P10010) does it with independent angles between segments of one radiation length.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
 from reco.data.ragged import Array
 from reco.ops.csda import DENSITY, MUON_MASS, energy_of_range
@@ -110,7 +112,10 @@ def muon_energy(
     from its start. length: of the track, cm; the energy is at least that of a muon of this range.
     density: of the argon, g/cm3.
     """
-    seen = kinks(points, charge, along, length, SEGMENT * voxel_size)
+    segment = SEGMENT * voxel_size
+    if length < (MIN_KINKS + 2) * segment:
+        return math.nan
+    seen = kinks(points, charge, along, length, segment)
     return most_likely_energy(seen, length, voxel_size, density)
 
 
@@ -167,18 +172,29 @@ def _independent(band: list[Array], angle: Array) -> tuple[Array, Array]:
     angle: (K, 2). Returns (K, ...) the variance of what is new, and its square over that, summed
     over the two planes.
     """
-    n, shape = len(angle), band[0].shape[1:]
-    variance, lower, rest = np.ones((n, *shape)), np.zeros((n, *shape)), np.zeros((n, *shape, 2))
-    for i in range(n):
-        rest[i] = angle[i]
-        variance[i], next_to = band[0][i], band[1][i]
-        if i > 1:
-            beyond = band[2][i] / variance[i - 2]
-            next_to = next_to - beyond * lower[i - 1] * variance[i - 2]
-            variance[i] -= beyond * band[2][i]
-            rest[i] -= beyond[..., None] * rest[i - 2]
-        if i > 0:
-            lower[i] = next_to / variance[i - 1]
-            variance[i] -= lower[i] * next_to
-            rest[i] -= lower[i][..., None] * rest[i - 1]
-    return variance, np.square(rest).sum(axis=-1) / variance
+    variance, square = np.empty(band[0].shape), np.empty(band[0].shape)
+    flat = (array.reshape(len(angle), -1) for array in (*band, variance, square))
+    _sweep(np.ascontiguousarray(angle), *flat)
+    return variance, square
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sweep(angle, band0, band1, band2, variance, square):  # type: ignore[no-untyped-def]
+    for h in range(variance.shape[1]):
+        # of the two kinks before: x and y what is new in them, lower the factor of the last
+        x1, y1, x2, y2, lower = 0.0, 0.0, 0.0, 0.0, 0.0
+        for i in range(len(angle)):
+            x, y, new, next_to = angle[i, 0], angle[i, 1], band0[i, h], band1[i, h]
+            if i > 1:
+                beyond = band2[i, h] / variance[i - 2, h]
+                next_to -= beyond * lower * variance[i - 2, h]
+                new -= beyond * band2[i, h]
+                x -= beyond * x2
+                y -= beyond * y2
+            if i > 0:
+                lower = next_to / variance[i - 1, h]
+                new -= lower * next_to
+                x -= lower * x1
+                y -= lower * y1
+            variance[i, h], square[i, h] = new, (x * x + y * y) / new
+            x1, y1, x2, y2 = x, y, x1, y1

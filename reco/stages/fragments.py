@@ -1,13 +1,15 @@
 """Voxels that touch, of one class, and that the backbone links -> fragments."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from pydantic import Field
 
 from reco.data.products import Fragments, Semantics, Voxels
 from reco.data.ragged import Array, Ragged
-from reco.ops.neighbours import Grid, components
+from reco.ops.neighbours import Grid, components, linked
 from reco.ops.partition import partition
 from reco.sparse.maps import submanifold_map
 from reco.stages.base import Stage, StageOptions
@@ -93,12 +95,8 @@ def neighbour_links(index: Array, semantic: Array, affinity: Array) -> Links:
     """All links of voxels (N, 3) with classes (N,) and affinities (N, 13)."""
     batch = np.zeros((len(index), 1), np.int32)
     table = submanifold_map(np.concatenate([batch, index], axis=1)).table[:13]
-    offset, voxel = np.nonzero(table >= 0)
-    other = table[offset, voxel]
-    same = semantic[voxel] == semantic[other]
-    offset, voxel, other = offset[same], voxel[same], other[same]
-    pairs = np.stack([voxel, other], axis=1).astype(np.int64)
-    return Links(pairs, affinity[voxel, offset])
+    offset, voxel, other = linked(table, semantic, True)
+    return Links(np.stack([voxel, other], axis=1), affinity[voxel, offset])
 
 
 def logit(score: Array) -> Array:
@@ -109,10 +107,11 @@ def logit(score: Array) -> Array:
 
 def contacts(index: Array, links: Links, piece: Array) -> Contacts:
     """Where pieces (N,) of voxels (N, 3) touch, sorted by pair."""
-    ends = np.sort(piece[links.pairs], axis=1)
-    apart = ends[:, 0] != ends[:, 1]
+    a, b = piece[links.pairs.T]
+    apart = np.flatnonzero(a != b)
+    a, b = a[apart].astype(np.int64), b[apart].astype(np.int64)
     n = int(piece.max(initial=-1)) + 1
-    key = ends[apart, 0].astype(np.int64) * n + ends[apart, 1]
+    key = np.minimum(a, b) * n + np.maximum(a, b)
     cells, row, count = np.unique(key, return_inverse=True, return_counts=True)
     place = index[links.pairs[apart]].mean(axis=1)
     middle = [np.bincount(row, x, len(cells)) / count for x in place.T]
@@ -141,18 +140,34 @@ def _surroundings(
 ) -> tuple[Array, Array, Array]:
     m = len(touching.pairs)
     contact, voxel = grid.within(touching.middle, REACH)
-    away = index[voxel] - touching.middle[contact]
-    distance = np.linalg.norm(away, axis=1)
-    arms, length = np.empty((2, m, 3)), np.empty((2, m))
-    for side in range(2):
-        mine = piece[voxel] == touching.pairs[contact, side]
-        row = contact[mine]
-        count = np.maximum(np.bincount(row, minlength=m), 1)
-        length[side] = np.bincount(row, distance[mine], m) / count
-        for axis in range(3):
-            arms[side, :, axis] = np.bincount(row, away[mine, axis], m) / count
+    arms, length, nearest = np.zeros((2, m, 3)), np.zeros((2, m)), np.full(m, point.min())
+    _arms(
+        index, piece, point, contact, voxel, touching.pairs, touching.middle, arms, length, nearest
+    )
     cosine = -(arms[0] * arms[1]).sum(axis=1) / np.maximum(length.prod(axis=0), 1e-9)
-    close = distance <= POINT_REACH
-    nearest = np.full(m, point.min())
-    np.maximum.at(nearest, contact[close], point[voxel[close]])
     return length.min(axis=0), np.arccos(np.clip(cosine, -1, 1)), nearest
+
+
+@njit(cache=True, nogil=True)
+def _arms(index, piece, point, contact, voxel, pairs, middle, arms, length, nearest):  # type: ignore[no-untyped-def]
+    """Fill, from the voxels within REACH of each contact: by side (2, M, 3) their mean place as
+    seen from it and (2, M) mean distance, and (M,) the largest of point within POINT_REACH."""
+    count = np.zeros((2, len(pairs)), np.int64)
+    for k in range(len(contact)):
+        c, v, square = contact[k], voxel[k], 0.0
+        for axis in range(3):
+            square += (index[v, axis] - middle[c, axis]) ** 2
+        distance = math.sqrt(square)
+        if distance <= POINT_REACH:
+            nearest[c] = max(nearest[c], point[v])
+        for side in range(2):
+            if piece[v] == pairs[c, side]:
+                count[side, c] += 1
+                length[side, c] += distance
+                for axis in range(3):
+                    arms[side, c, axis] += index[v, axis] - middle[c, axis]
+    for c in range(len(pairs)):
+        for side in range(2):
+            length[side, c] /= max(count[side, c], 1)
+            for axis in range(3):
+                arms[side, c, axis] /= max(count[side, c], 1)

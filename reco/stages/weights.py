@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import nn
 
 from reco.errors import ConfigError, RecoError
+from reco.suggest import unknown
 
 FORMAT = "reco"
 SHIPPED = Path(__file__).parent.parent / "weights"
@@ -49,8 +50,9 @@ def find(name: str) -> Path:
     for path in (SHIPPED / f"{name}.safetensors", Path(name)):
         if os.path.isfile(path):
             return path
-    known = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.safetensors"))) or "none"
-    raise ConfigError(f"weights {name!r}: neither a file nor among those shipped ({known})")
+    problem = f"weights {name!r}: neither a file nor among those shipped"
+    shipped = sorted(p.stem for p in SHIPPED.glob("*.safetensors"))
+    raise ConfigError(unknown(problem, Path(name).stem, shipped, "shipped"))
 
 
 def read(name: str, stage: str | None = None) -> Weights:
