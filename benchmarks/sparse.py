@@ -99,7 +99,7 @@ def multiply_adds(rounds, kernels):
         sums = np.zeros((8, 3 * LANES), np.float32)
         rows = np.arange(8).astype(np.int32)
         for _round in range(rounds):
-            _eight_by_three(x, rows, rows, 0, 8, weight, 0, 0, 0, sums)
+            _eight_by_three(x, rows, rows, 0, 8, 8, 1, weight, 0, 0, 0, sums)
 
 
 def matrix_product(seconds: float) -> Results:
@@ -168,7 +168,7 @@ def all_maps(voxels: np.ndarray) -> Pyramid:
     """The pyramid, and the pairs that a forward pass asks it for."""
     pyramid = build_pyramid(voxels, LEVELS)
     for kernel_map in (*pyramid.same, *pyramid.down, *(d.transposed for d in pyramid.down)):
-        kernel_map.tiled(_tile_rows(kernel_map.outputs))
+        kernel_map.runs(_tile_rows(kernel_map.outputs))
     return pyramid
 
 

@@ -157,8 +157,10 @@ def _dense(x, weight, bias, epsilon, a, of_a, b, of_b, relu, out):  # type: igno
                     for c in range(some):
                         total[to + c] += b[of + c]
             for r in range(0, rows, _BLOCK_ROWS):
-                p, valid, w = base + r, min(_BLOCK_ROWS, rows - r), begin * channels
-                _multiply(source, places, places, p, valid, weight, w, _WIDTH, base, sums)
+                valid, w = min(_BLOCK_ROWS, rows - r), begin * channels
+                _multiply(
+                    source, places[base:], places, r, valid, rows, 1, weight, w, _WIDTH, w, sums
+                )
             for r in range(rows):
                 of, to = np.uint64(r * _WIDTH), np.uint64((first + r) * columns + begin)
                 for c in range(some):

@@ -1,8 +1,9 @@
 """Sparse convolution on the CPU: tiles of output rows that stay in cache, vector blocks inside.
 
-A row of the result is summed over the kernel offsets in ascending order, and over the channels
-in ascending order, whatever the tile, the number of threads and the other rows: the same voxels
-give the same bits alone or in a batch. The weight gradient sums over pairs in a fixed order.
+A row of the result is one chain of multiply-adds, over the kernel offsets in ascending order and
+over the channels in ascending order, whatever the tile, the number of threads and the other rows:
+the same voxels give the same bits alone or in a batch. The weight gradient sums over pairs in a
+fixed order.
 
 In bfloat16, for inference alone, features and weights are rounded; products are summed in float32.
 """
@@ -22,6 +23,7 @@ from reco.sparse.norm import BatchNormLeakyReLU
 from reco.sparse.vector import (
     BLOCKING,
     LANES,
+    LINE,
     finish_row,
     lowered,
     multiply_block,
@@ -114,7 +116,7 @@ def _pairs_of_channels(features: torch.Tensor) -> torch.Tensor:
 
 
 def _packed(weight: torch.Tensor, half: bool) -> Words:
-    """(K, C_in, C_out) to one vector: per offset, block of columns by block of columns.
+    """(K, C_in, C_out) to one vector: block of columns by block of columns, each (K, C_in, .).
 
     half: to bfloat16, in int32 as `_pairs_of_channels`.
     """
@@ -127,8 +129,8 @@ def _packed(weight: torch.Tensor, half: bool) -> Words:
     columns = weight.shape[2]
     blocks = _column_blocks(columns)
     firsts = [_column_block(columns, block, blocks) for block in range(blocks)]
-    parts = [weight[..., c : c + n * LANES].flatten(1) for c, n in firsts]
-    packed: Words = torch.cat(parts, dim=1).flatten().numpy()
+    parts = [weight[..., c : c + n * LANES].flatten() for c, n in firsts]
+    packed: Words = torch.cat(parts).numpy()
     return packed
 
 
@@ -158,12 +160,10 @@ class CpuConv(torch.autograd.Function):
         return feature_gradient, weight_gradient, None
 
 
-def _forward(
-    x: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap, reverse: bool = False
-) -> torch.Tensor:
+def _forward(x: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
     out = torch.empty(kernel_map.outputs, weight.shape[2])
     weight = _pad_columns(weight.detach()).flatten()
-    _run(x.numpy(), weight.numpy(), False, kernel_map, out.numpy(), _NO_ROWS, _NOTHING, reverse)
+    _run(x.numpy(), weight.numpy(), False, kernel_map, out.numpy(), _NO_ROWS, _NOTHING)
     return out
 
 
@@ -175,22 +175,20 @@ def _run(
     out: Float32,
     activated: Words,
     after: After,
-    reverse: bool = False,
 ) -> None:
     rows = _tile_rows(kernel_map.outputs)
     channels = max(out.shape[1], activated.shape[1])
-    arrays = (x, weight, packed, *kernel_map.tiled(rows), channels, out, activated)
-    _convolve(*arrays, *after, rows, reverse, _threads())
+    arrays = (x, weight, packed, *kernel_map.runs(rows), channels, out, activated)
+    _convolve(*arrays, *after, rows, _threads())
 
 
 def _feature_gradient(
     gradient: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap
 ) -> torch.Tensor:
     turned = torch.empty(weight.shape[0], weight.shape[2], weight.shape[1])
-    _turn(weight.detach().contiguous().numpy(), turned.numpy())
-    if kernel_map.symmetric:
-        return _forward(gradient, turned, kernel_map, reverse=True)
-    return _forward(gradient, turned, kernel_map.transposed)
+    symmetric = kernel_map.symmetric
+    _turn(weight.detach().contiguous().numpy(), symmetric, turned.numpy())
+    return _forward(gradient, turned, kernel_map if symmetric else kernel_map.transposed)
 
 
 def _weight_gradient(
@@ -227,9 +225,9 @@ def _tile_rows(rows: int) -> int:
 _multiply1, _multiply2, _multiply3 = (
     multiply_block(rows, vectors) for vectors, rows in enumerate(BLOCKING.multiply, start=1)
 )
+_ROWS1, _ROWS2, _ROWS3 = BLOCKING.multiply
 _outer1, _outer2, _outer3 = (outer_block(BLOCKING.outer, vectors) for vectors in (1, 2, 3))
 _outer_row = outer_block(1, 1)
-_ROWS1, _ROWS2, _ROWS3 = BLOCKING.multiply
 _OUTER_ROWS = BLOCKING.outer
 
 
@@ -247,8 +245,8 @@ def _column_block(columns, block, blocks):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, parallel=True)
 def _convolve(  # type: ignore[no-untyped-def]
-    x, weight, packed, sources, targets, starts, channels, out, activated, scale, shift, slope,
-    plus, rows, reverse, threads,
+    x, weight, packed, sources, targets, starts, offsets, lengths, channels, out, activated, scale,
+    shift, slope, plus, rows, threads,
 ):  # fmt: skip
     """Threads take tasks, a tile of rows and a block of columns each, until none is left."""
     outputs = max(len(out), len(activated))
@@ -265,8 +263,8 @@ def _convolve(  # type: ignore[no-untyped-def]
             first, stop = tile * rows, min(outputs, (tile + 1) * rows)
             sums[: stop - first] = 0
             _add_products(
-                x, weight, packed, sources, targets, starts, columns, rows, reverse, tile, column,
-                vectors, sums,
+                x, weight, packed, sources, targets, starts[tile], offsets, lengths, columns,
+                column, vectors, sums,
             )  # fmt: skip
             end = min(channels, column + vectors * LANES)
             for i in range(first, stop):
@@ -278,41 +276,44 @@ def _convolve(  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _add_products(  # type: ignore[no-untyped-def]
-    x, weight, packed, sources, targets, starts, columns, rows, reverse, tile, column, vectors, sums
+    x, weight, packed, sources, targets, starts, offsets, lengths, columns, column, vectors, sums
 ):
     """Add to sums, of the rows of a tile and `vectors` * LANES columns from `column` on."""
     channels = x.shape[1]
-    offsets = len(weight) // (channels * columns)
-    base = tile * rows
     step = vectors * LANES if packed else columns
-    begin = column * channels if packed else column
-    for k in range(offsets):
-        first = starts[tile * offsets + k]
-        stop = starts[tile * offsets + k + 1]
-        w = (offsets - 1 - k if reverse else k) * channels * columns + begin
-        if vectors == 3:
-            for p in range(first, stop, _ROWS3):
-                n = min(_ROWS3, stop - p)
-                _multiply3(x, sources, targets, p, n, weight, w, step, base, sums)
-        elif vectors == 2:
-            for p in range(first, stop, _ROWS2):
-                n = min(_ROWS2, stop - p)
-                _multiply2(x, sources, targets, p, n, weight, w, step, base, sums)
-        else:
-            for p in range(first, stop, _ROWS1):
-                n = min(_ROWS1, stop - p)
-                _multiply1(x, sources, targets, p, n, weight, w, step, base, sums)
+    begin = column * (len(weight) // columns) if packed else column
+    end = starts[-1]
+    rows = _ROWS3 if vectors == 3 else _ROWS2 if vectors == 2 else _ROWS1
+    ahead = stop_ahead = 0
+    for g in range(len(offsets)):
+        length = lengths[g]
+        w = begin + offsets[g] * channels * step
+        if packed and length == lengths[0]:  # the weights that come after those of this column
+            ahead = w + length * channels * step
+            stop_ahead = min(len(weight), ahead + length * channels * step)
+        for p in range(starts[g], starts[g + 1], rows):
+            n, ask = min(rows, starts[g + 1] - p), w
+            if ahead < stop_ahead:
+                ask = ahead
+                ahead += length * channels * LINE
+            if vectors == 3:
+                _multiply3(x, sources, targets, p, n, end, length, weight, w, step, ask, sums)
+            elif vectors == 2:
+                _multiply2(x, sources, targets, p, n, end, length, weight, w, step, ask, sums)
+            else:
+                _multiply1(x, sources, targets, p, n, end, length, weight, w, step, ask, sums)
 
 
 @njit(cache=True, parallel=True)
-def _turn(weight, out):  # type: ignore[no-untyped-def]
+def _turn(weight, reverse, out):  # type: ignore[no-untyped-def]
     """Transpose the matrix of each offset, so many rows at a time as a cache line holds."""
     offsets, rows, columns = weight.shape
     for k in prange(offsets):
+        to = offsets - 1 - np.int64(k) if reverse else np.int64(k)
         for first in range(0, rows, 16):
             for c in range(columns):
                 for r in range(first, min(rows, first + 16)):
-                    out[k, c, r] = weight[k, r, c]
+                    out[to, c, r] = weight[k, r, c]
 
 
 @njit(cache=True, parallel=True)

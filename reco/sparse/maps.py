@@ -34,6 +34,21 @@ class Pairs(NamedTuple):
     starts: Int64
 
 
+class Runs(NamedTuple):
+    """Entries of up to three pairs in a row: offsets k, k + 1, .. of one target, whose sources are
+    one behind the other. A target's entries in the order of the groups are its pairs in order.
+
+    sources (of the first pair), targets (within the tile): int32. starts: (tiles, groups + 1)
+    int64, where the groups of a tile begin. offsets, lengths: (groups,) int64, the same for all.
+    """
+
+    sources: Int32
+    targets: Int32
+    starts: Int64
+    offsets: Int64
+    lengths: Int64
+
+
 class Places(NamedTuple):
     """Where the rows of a map lie: (inputs, 4) and (outputs, 4) int32, each in its own voxels."""
 
@@ -91,6 +106,10 @@ class KernelMap:
     def tiled(self, rows: int) -> Pairs:
         """All pairs, sorted by tile of `rows` targets, then by offset, then by target."""
         return self.derived(_pairs_by_tile, rows)
+
+    def runs(self, rows: int) -> Runs:
+        """All pairs, by tile of `rows` targets, as entries of as many as lie in a row."""
+        return self.derived(_runs_by_tile, rows)
 
     @cached_property
     def transposed(self) -> "KernelMap":
@@ -187,6 +206,24 @@ def _downsample(voxels: Int32) -> tuple[Int32, KernelMap]:
 
 def _pairs_by_tile(kernel_map: KernelMap, rows: int) -> Pairs:
     return Pairs(*_collect_pairs(kernel_map.table, rows))
+
+
+_KINDS = {
+    1: ((0, 1),),
+    2: ((0, 2), (0, 1), (1, 1)),
+    3: ((0, 3), (0, 2), (1, 2), (0, 1), (1, 1), (2, 1)),
+}
+"""First offset and length of the runs along z, by the size of the kernel."""
+
+
+def _runs_by_tile(kernel_map: KernelMap, rows: int) -> Runs:
+    size = round(kernel_map.offsets ** (1 / 3))
+    span = size if size**3 == kernel_map.offsets and size <= 3 else 1
+    kinds = np.array(_KINDS[span], np.int64)
+    columns = np.arange(0, kernel_map.offsets, span)
+    offsets = (columns[:, None] + kinds[:, 0]).ravel()
+    lengths = np.tile(kinds[:, 1], len(columns))
+    return Runs(*_collect_runs(kernel_map.table, rows, kinds), offsets, lengths)
 
 
 def _as_array(coordinates: Any) -> Int32:
@@ -299,6 +336,95 @@ def _collect_pairs(table, rows):  # type: ignore[no-untyped-def]
                 sources[p + j] = found[0, j]
                 targets[p + j] = found[1, j]
     return sources, targets, starts
+
+
+@njit(cache=True, parallel=True)
+def _collect_runs(table, rows, kinds):  # type: ignore[no-untyped-def]
+    offsets, n = table.shape
+    tiles = (n + rows - 1) // rows
+    span = kinds[0, 1]
+    groups = len(kinds)
+    counts = np.zeros(tiles + 1, np.int64)
+    for tile in prange(tiles):
+        count = 0
+        for k in range(offsets):
+            for i in range(tile * rows, min(n, (tile + 1) * rows)):
+                count += table[k, i] >= 0
+        counts[tile + 1] = count
+    counts = np.cumsum(counts)
+    starts = np.empty((tiles, offsets // span * groups + 1), np.int64)
+    sources = np.empty(counts[-1], np.int32)
+    targets = np.empty(counts[-1], np.int32)
+    for tile in prange(tiles):
+        first, stop = tile * rows, min(n, (tile + 1) * rows)
+        found = np.empty((groups, rows + 1), np.int32)
+        filled = np.zeros(groups, np.int64)
+        p = counts[tile]
+        g = 0
+        for column in range(0, offsets, span):
+            _classify(table[column : column + span, first:stop], found, filled)
+            _split(kinds, found, filled)
+            for kind in range(groups):
+                starts[tile, g] = p
+                k = column + kinds[kind, 0]
+                for j in range(filled[kind]):
+                    sources[p] = table[k, first + found[kind, j]]
+                    targets[p] = found[kind, j]
+                    p += 1
+                g += 1
+        starts[tile, g] = p
+    return sources, targets, starts
+
+
+@njit(cache=True)
+def _classify(table, found, filled):  # type: ignore[no-untyped-def]
+    """Rows of each kind of run, as in _KINDS."""
+    # each row is written and the next one writes over it if there is none: a branch on what
+    # exists would be foreseen wrongly most of the time
+    span, n = table.shape
+    a = b = c = d = e = f = 0
+    if span == 3:
+        for i in range(n):
+            x, y, z = table[0, i], table[1, i], table[2, i]
+            xy, yz = (x >= 0) & (y == x + 1), (y >= 0) & (z == y + 1)
+            found[0, a] = found[1, b] = found[2, c] = i
+            found[3, d] = found[4, e] = found[5, f] = i
+            a += xy & yz
+            b += xy & (not yz)
+            c += yz & (not xy)
+            alone = (not xy) & (not yz)
+            d += alone & (x >= 0)
+            e += alone & (y >= 0)
+            f += alone & (z >= 0)
+    elif span == 2:
+        for i in range(n):
+            x, y = table[0, i], table[1, i]
+            xy = (x >= 0) & (y == x + 1)
+            found[0, a] = found[1, b] = found[2, c] = i
+            a += xy
+            b += (not xy) & (x >= 0)
+            c += (not xy) & (y >= 0)
+    else:
+        for i in range(n):
+            found[0, a] = i
+            a += table[0, i] >= 0
+    counts = (a, b, c, d, e, f)
+    for kind in range(len(filled)):
+        filled[kind] = counts[kind]
+
+
+@njit(cache=True)
+def _split(kinds, found, filled):  # type: ignore[no-untyped-def]
+    """Runs that do not fill a block of rows become single pairs."""
+    groups, span = len(kinds), kinds[0, 1]
+    for kind in range(groups - span):
+        whole = filled[kind] - filled[kind] % 8
+        for j in range(whole, filled[kind]):
+            for k in range(kinds[kind, 0], kinds[kind, 0] + kinds[kind, 1]):
+                single = groups - span + k
+                found[single, filled[single]] = found[kind, j]
+                filled[single] += 1
+        filled[kind] = whole
 
 
 @njit(cache=True)

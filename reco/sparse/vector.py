@@ -33,7 +33,7 @@ class Blocking(NamedTuple):
 
 def _blocking() -> Blocking:
     if _FEATURES.get("avx512f", False):
-        return Blocking(lanes=16, multiply=(12, 8, 8), outer=8)
+        return Blocking(lanes=16, multiply=(8, 8, 8), outer=8)
     return Blocking(lanes=8, multiply=(12, 6, 4), outer=4)
 
 
@@ -43,8 +43,10 @@ LANES = BLOCKING.lanes
 _COMPILES_FOR_HOST = config.CPU_NAME in (None, "host") and not config.CPU_FEATURES
 HAS_BFLOAT16 = LANES == 16 and _COMPILES_FOR_HOST and bool(_FEATURES.get("avx512bf16", False))
 """Whether the processor multiplies pairs of bfloat16, and numba may use all that it has."""
+LINE = 16
+"""Floats or int32 in a cache line."""
 AHEAD = 8
-"""Pairs between asking for a row and reading it, in the weight gradient."""
+"""Pairs between asking for a row and reading it in the weight gradient, rows in `finish_row`."""
 
 _BYTE, _INT16, _INT32, _INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
@@ -85,16 +87,19 @@ class _Array:
         """The int32 element at `index`, as int64."""
         return self.builder.sext(self.builder.load(self.at(*index)), _INT64)
 
-    def prefetch(self, *index: Any) -> None:
-        """Ask for the two cache lines at `index`: rows lie scattered, and L3 is far."""
+    def prefetch(
+        self, *index: Any, lines: int = 2, second: bool = False, write: bool = False
+    ) -> None:
+        """Ask for cache lines from `index` on; to the second cache alone, or to be written."""
         function = ir.FunctionType(ir.VoidType(), [_BYTE.as_pointer(), *[_INT32] * 3])
         prefetch = cgutils.get_or_insert_function(
             self.builder.module, function, "llvm.prefetch.p0i8"
         )
         start = self.builder.bitcast(self.at(*index), _BYTE.as_pointer())
-        for line in (0, 64):
-            address = self.builder.gep(start, [_INT64(line)])
-            self.builder.call(prefetch, [address, _INT32(0), _INT32(3), _INT32(1)])
+        for line in range(lines):
+            address = self.builder.gep(start, [_INT64(64 * line)])
+            how = (_INT32(int(write)), _INT32(2 if second else 3), _INT32(1))
+            self.builder.call(prefetch, [address, *how])
 
 
 class _Block:
@@ -105,10 +110,18 @@ class _Block:
         self.sums = [
             [cgutils.alloca_once(builder, _VECTOR) for _ in range(vectors)] for _ in range(rows)
         ]
-        zero = ir.Constant(_VECTOR, [0.0] * LANES)
         for row in self.sums:
             for total in row:
-                builder.store(zero, total)
+                builder.store(_constant(_VECTOR, 0.0), total)
+
+    def read(self, row: int, pointer: Any) -> None:
+        """Go on from the sums in memory."""
+        for v, total in enumerate(self.sums[row]):
+            self.builder.store(_load(self.builder, self._step(pointer, v), _VECTOR), total)
+
+    def write(self, row: int, pointer: Any) -> None:
+        for v, total in enumerate(self.sums[row]):
+            _store(self.builder, self.builder.load(total), self._step(pointer, v))
 
     def add_outer(self, scalars: list[Any], vector_pointer: Any) -> None:
         """sums[r][v] += value at scalars[r] * v-th vector at vector_pointer."""
@@ -218,41 +231,48 @@ def _unwrap(context: Any, builder: Any, signature: Any, values: Any) -> list[Any
 
 
 def multiply_block(rows: int, vectors: int) -> Callable[..., None]:
-    """Compiled f(x, sources, targets, first, valid, weight, start, step, base, sums).
+    """Compiled f(x, sources, targets, first, valid, end, length, weight, start, step, ahead, sums).
 
-    For the `valid` <= rows pairs from `first` on, and `vectors` * LANES columns:
-    sums[target - base] += x[source] @ w, where row c of w is at weight[start + c * step:]. The
-    targets must differ from each other. x, weight: float32, or int32 that hold two bfloat16
-    each, of an even channel and of the next; sums: float32.
+    For the `valid` <= rows entries from `first` on, and `vectors` * LANES columns:
+    sums[target] += x[source : source + length], as one vector, @ w, where row c of w is at
+    weight[start + c * step:]. The targets must differ from each other. A sum goes on where it
+    stopped: the products are added one by one, in their order, however they are called for.
+    end: of the entries whose rows may be asked for beforehand; ahead: where in weight to do so.
+    x, weight: float32, or int32 that hold two bfloat16 each, of an even channel and of the next;
+    sums: float32.
     """
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        x, sources, targets, first, valid, weight, start, step, base, sums = _unwrap(
+        x, sources, targets, first, valid, end, length, weight, start, step, ahead, sums = _unwrap(
             context, builder, signature, values
         )
-        block = _Block(builder, rows, vectors)
-        last = builder.sub(valid, _INT64(1))
-        is_valid = [builder.icmp_signed("<", _INT64(r), valid) for r in range(rows)]
-        # Rows past the last repeat it, and are not written: a branch per row would cost more.
-        repeated = [builder.select(ok, _INT64(r), last) for r, ok in enumerate(is_valid)]
-        inputs = [x.at(sources.load(builder.add(first, r))) for r in repeated]
-        end = builder.sub(sources.shape[0], _INT64(1))
+        b, block = builder, _Block(builder, rows, vectors)
+        last = b.sub(valid, _INT64(1))
+        # Rows past the last repeat it, to the same result: a branch per row would cost more.
+        places = [b.add(first, _smaller(b, _INT64(r), last)) for r in range(rows)]
+        inputs = [x.at(sources.load(place)) for place in places]
+        results = [sums.at(targets.load(place)) for place in places]
+        for r, pointer in enumerate(results):
+            block.read(r, pointer)
+        end = b.sub(end, _INT64(1))
         for r in range(rows, 2 * rows):
-            x.prefetch(sources.load(_smaller(builder, builder.add(first, _INT64(r)), end)))
-        with cgutils.for_range(builder, x.shape[1]) as loop:
-            scalars = [builder.gep(row, [loop.index]) for row in inputs]
-            place = builder.add(start, builder.mul(loop.index, step))
+            x.prefetch(sources.load(_smaller(b, b.add(first, _INT64(r)), end)))
+        with cgutils.for_range(b, b.mul(length, x.shape[1])) as loop:
+            scalars = [b.gep(row, [loop.index]) for row in inputs]
+            place = b.add(start, b.mul(loop.index, step))
             block.add_outer(scalars, weight.at(place))
-        for r, ok in enumerate(is_valid):
-            with builder.if_then(ok):
-                target = targets.load(builder.add(first, _INT64(r)))
-                block.flush(r, sums.at(builder.sub(target, base)))
+            line = b.mul(loop.index, _INT64(LINE))
+            weight.prefetch(b.add(ahead, line), lines=1, second=True)
+        for r, pointer in enumerate(results):
+            block.write(r, pointer)
         return context.get_dummy_value()
 
     @intrinsic
-    def multiply(_, x, sources, targets, first, valid, weight, start, step, base, sums):  # type: ignore[no-untyped-def]
+    def multiply(
+        _, x, sources, targets, first, valid, end, length, weight, start, step, ahead, sums
+    ):  # type: ignore[no-untyped-def]
         n = types.int64
-        return types.void(x, sources, targets, n, n, weight, n, n, n, sums), generate
+        return types.void(x, sources, targets, n, n, n, n, weight, n, n, n, sums), generate
 
     return multiply
 
@@ -306,6 +326,10 @@ def finish_row(_, sums, i, begin, end, out, activated, row, scale, shift, slope,
         asked = (out, activated, scale, plus)
         given = {a: b.icmp_signed(">", a.shape[0], _INT64(0)) for a in asked}
         start = begin
+        later = b.add(row, _INT64(AHEAD))
+        plus.prefetch(later, begin, lines=3)
+        for written in (out, activated):
+            written.prefetch(later, begin, lines=3, write=True)
         for kind in (_VECTOR, *_NARROWER, ir.FloatType()):
             lanes = _INT64(kind.count if isinstance(kind, ir.VectorType) else 1)
             value, leak = cgutils.alloca_once(b, kind), _broadcast(b, slope, kind)

@@ -92,6 +92,25 @@ def test_tiles_hold_every_pair_once_in_order(rows):
     assert len(np.unique(k * m.outputs + targets)) == m.pair_count
 
 
+@pytest.mark.parametrize("rows", [1, 7, 64, 10_000])
+@pytest.mark.parametrize("name", ["block", "walk", "batch"])
+@pytest.mark.parametrize("kind", ["same", "down", "up", "pointwise", "wide"])
+def test_runs_hold_every_pair_of_a_target_in_order(name, rows, kind):
+    same, down = submanifold_map(EVENTS[name]), strided_map(EVENTS[name])[1]
+    wide = submanifold_map(EVENTS[name], 5)
+    maps = {"same": same, "down": down, "up": down.transposed, "pointwise": same.pointwise}
+    m = maps.get(kind, wide)
+    sources, targets, starts, offsets, lengths = m.runs(rows)
+    found: list[list[tuple[int, int]]] = [[] for _ in range(m.outputs)]
+    for tile, begins in enumerate(starts.tolist()):
+        for g, (k, length) in enumerate(zip(offsets.tolist(), lengths.tolist(), strict=True)):
+            for p in range(begins[g], begins[g + 1]):
+                pairs = [(k + j, int(sources[p]) + j) for j in range(length)]
+                found[tile * rows + int(targets[p])] += pairs
+    want = [[(k, q) for k, q in enumerate(m.table[:, i]) if q >= 0] for i in range(m.outputs)]
+    assert found == want
+
+
 def test_pyramid_levels_do_not_depend_on_the_rest_of_the_batch():
     alone = build_pyramid(walk(3, 200, 1, low=-40), 5)
     batch = build_pyramid(EVENTS["batch"], 5)
