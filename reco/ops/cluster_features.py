@@ -4,9 +4,11 @@ Every figure is of order one, and none changes when the event is shifted, turned
 lengths are in voxels and come as log(1 + length), directions as cosines between each other.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from scipy.spatial import cKDTree
 
 from reco.data.classes import N_SEMANTIC
@@ -90,68 +92,82 @@ def touch(voxels: VoxelTable, members: Members, points: PointTable) -> Touch:
 
 def shapes(voxels: VoxelTable, members: Members, start: Array) -> Shapes:
     """start: (C,) row of the voxel where each cluster starts; -1: one end of its longest axis."""
-    n = members.counts
+    n = len(members.counts)
     centre = members.mean(voxels.place)
-    cluster = np.repeat(np.arange(len(n)), n)
-    rest = voxels.place[members.order] - centre[cluster]
-    outer = rest[:, :, None] * rest[:, None, :]
-    covariance = Members(np.arange(len(rest)), members.offsets).mean(outer.reshape(-1, 9))
+    rest = voxels.place[members.order] - np.repeat(centre, members.counts, axis=0)
+    outer = (rest[:, :, None] * rest[:, None, :]).reshape(-1, 9)
+    covariance = Members(np.arange(len(rest)), members.offsets).mean(outer)
     variance, vectors = np.linalg.eigh(covariance.reshape(-1, 3, 3))
-    axis = vectors[:, :, 2]
-    along = np.empty(len(rest))
-    along[members.order] = (rest * axis[cluster]).sum(axis=1)
-    first = np.where(start >= 0, start, members.argmax(-along))
-    apart = distance_to(voxels.place, members, voxels.place[first])
-    last = members.argmax(apart)
-    begin = voxels.place[first]
+    axis = np.ascontiguousarray(vectors[:, :, 2])
+    ends, direction = np.empty((n, 2), np.int64), np.empty((n, 3))
+    _ends(voxels.place, *members, centre, axis, start, ends, direction)
     return Shapes(
-        n,
+        members.counts,
         members.sum(voxels.energy),
         centre,
-        begin,
-        voxels.place[last],
-        start_direction(voxels.place, members, begin, apart),
+        voxels.place[ends[:, 0]],
+        voxels.place[ends[:, 1]],
+        direction,
         axis,
         np.sqrt(np.maximum(variance[:, ::-1], 0)),
     )
 
 
-def distance_to(place: Array, members: Members, target: Array) -> Array:
-    """(N,) distance of each voxel to the (C, 3) target of its cluster."""
-    apart = np.empty(len(place))
-    apart[members.order] = np.linalg.norm(
-        place[members.order] - np.repeat(target, members.counts, axis=0), axis=1
-    )
-    return apart
+@njit(cache=True, nogil=True)
+def _ends(place, order, offsets, centre, axis, start, ends, direction):  # type: ignore[no-untyped-def]
+    """Fill in the rows of start and end, and the unit vectors to the mean of the voxels near the
+    start; zero for one voxel."""
+    for g in range(len(centre)):
+        begin, least = start[g], np.inf
+        for k in range(offsets[g], offsets[g + 1]):
+            along = 0.0
+            for i in range(3):
+                along += (place[order[k], i] - centre[g, i]) * axis[g, i]
+            if start[g] < 0 and along < least:
+                begin, least = order[k], along
+        end, most, near = begin, -1.0, 0
+        direction[g] = 0
+        for k in range(offsets[g], offsets[g + 1]):
+            apart = distance(place, order[k], place, begin)
+            if apart > most:
+                end, most = order[k], apart
+            if apart < START_RADIUS:
+                near += 1
+                for i in range(3):
+                    direction[g, i] += place[order[k], i]
+        length = 0.0
+        for i in range(3):
+            direction[g, i] = direction[g, i] / near - place[begin, i]
+            length += direction[g, i] ** 2
+        for i in range(3):
+            direction[g, i] /= max(math.sqrt(length), 1e-9)
+        ends[g, 0], ends[g, 1] = begin, end
 
 
-def start_direction(place: Array, members: Members, start: Array, apart: Array) -> Array:
-    """(C, 3) unit vectors to the mean of the voxels near the start; zero for one voxel."""
-    near = (apart < START_RADIUS)[:, None]
-    towards = members.sum(place * near) / np.maximum(members.sum(near.astype(float)), 1) - start
-    return towards / np.maximum(np.linalg.norm(towards, axis=1, keepdims=True), 1e-9)
+@njit(cache=True, nogil=True)
+def distance(a, i, b, j):  # type: ignore[no-untyped-def]
+    """Between a row of one table and one of another."""
+    x, y, z = a[i, 0] - b[j, 0], a[i, 1] - b[j, 1], a[i, 2] - b[j, 2]
+    return math.sqrt(x * x + y * y + z * z)
 
 
 def node_features(voxels: VoxelTable, members: Members, shape: Shapes, points: Touch) -> Array:
     """(C, 33 + 2 F) float32."""
-    near = [
-        _density(voxels, members, distance_to(voxels.place, members, end))
-        for end in (shape.start, shape.end)
-    ]
-    mean = members.mean(voxels.energy)
-    deviation = np.sqrt(np.maximum(members.mean(voxels.energy**2) - mean**2, 0))
+    seen = np.empty((len(shape.n), 5))
+    _deposits(voxels.place, voxels.energy, *members, shape.start, shape.end, seen)
+    mean, square, largest, *near = seen.T
+    deviation = np.sqrt(np.maximum(square - mean**2, 0))
     reach = np.linalg.norm(shape.end - shape.start, axis=1)
     straight = np.abs((shape.direction * shape.axis).sum(axis=1))
-    score = members.mean(voxels.scores)
+    score, best = members.mean_and_max(voxels.scores)
     alone = (shape.n == 1).astype(float)
-    features = voxels.features.astype(np.float32)
     columns = [
         np.log(shape.n) / 3,
         np.log(np.maximum(shape.energy, 1e-3)) / 3,
         np.log(np.maximum(mean, 1e-3)),
         np.log1p(deviation),
-        np.log1p(members.max(voxels.energy)),
-        *near,
+        np.log1p(largest),
+        *np.log(np.maximum(near, 1e-3)),
         np.log1p(reach) / 2,
         straight,
         alone,
@@ -165,18 +181,33 @@ def node_features(voxels: VoxelTable, members: Members, shape: Shapes, points: T
         points.score,
         score,
         -(score * np.log(np.maximum(score, 1e-6))).sum(axis=1, keepdims=True),
-        members.max(voxels.scores),
-        members.mean(features),
-        members.max(features),
+        best,
+        *members.mean_and_max(voxels.features.astype(np.float32)),
     ]
     return np.concatenate(blocks, axis=1).astype(np.float32)
 
 
-def _density(voxels: VoxelTable, members: Members, apart: Array) -> Array:
-    """(C,) logarithm of the energy per voxel within START_RADIUS of a place."""
-    near = (apart < START_RADIUS).astype(float)
-    mean = members.sum(voxels.energy * near) / np.maximum(members.sum(near), 1)
-    return np.log(np.maximum(mean, 1e-3))
+@njit(cache=True, nogil=True)
+def _deposits(place, energy, order, offsets, start, end, seen):  # type: ignore[no-untyped-def]
+    """Mean of energy, of its square, largest, and mean within START_RADIUS of start and of end."""
+    for g in range(len(seen)):
+        first, last, near_start, near_end = offsets[g], offsets[g + 1], 0, 0
+        seen[g] = 0
+        for k in range(first, last):
+            row = order[k]
+            seen[g, 0] += energy[row]
+            seen[g, 1] += energy[row] ** 2
+            seen[g, 2] = max(seen[g, 2], energy[row])
+            if distance(place, row, start, g) < START_RADIUS:
+                seen[g, 3] += energy[row]
+                near_start += 1
+            if distance(place, row, end, g) < START_RADIUS:
+                seen[g, 4] += energy[row]
+                near_end += 1
+        seen[g, 0] /= last - first
+        seen[g, 1] /= last - first
+        seen[g, 3] /= max(near_start, 1)
+        seen[g, 4] /= max(near_end, 1)
 
 
 def local_directions(cells: Cells, which: Array) -> Array:

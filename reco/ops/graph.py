@@ -39,26 +39,37 @@ class Members(NamedTuple):
 
     def sum(self, values: Array) -> Array:
         """(N, ...) -> (G, ...)."""
-        return self._reduce(np.add, values)
+        if len(self.offsets) == 1:
+            return values[:0]
+        return np.add.reduceat(values[self.order], self.offsets[:-1])
 
     def mean(self, values: Array) -> Array:
         total = self.sum(values)
         return total / self.counts.reshape(-1, *[1] * (total.ndim - 1))
 
-    def max(self, values: Array) -> Array:
-        return self._reduce(np.maximum, values)
+    def mean_and_max(self, values: Array) -> tuple[Array, Array]:
+        """(N, K) -> (G, K) float64, and (G, K)."""
+        mean = np.empty((len(self.counts), values.shape[1]))
+        most = np.empty(mean.shape, values.dtype)
+        _mean_and_max(values, *self, mean, most)
+        return mean, most
 
-    def argmax(self, values: Array) -> Array:
-        """(N,) -> (G,) row of the largest value of each group, the first of equal ones."""
-        top = self.max(values)
-        group = np.repeat(np.arange(len(top)), self.counts)
-        hits = np.flatnonzero(values[self.order] == top[group])
-        return self.order[hits[np.unique(group[hits], return_index=True)[1]]]
 
-    def _reduce(self, ufunc: np.ufunc, values: Array) -> Array:
-        if len(self.offsets) == 1:
-            return values[:0]
-        return ufunc.reduceat(values[self.order], self.offsets[:-1])
+@njit(cache=True, nogil=True)
+def _mean_and_max(values, order, offsets, mean, most):  # type: ignore[no-untyped-def]
+    columns, total = values.shape[1], np.empty(values.shape[1])
+    for g in range(len(mean)):
+        first, last = offsets[g], offsets[g + 1]
+        for c in range(columns):
+            total[c] = most[g, c] = values[order[first], c]
+        for k in range(first + 1, last):
+            row = order[k]
+            for c in range(columns):
+                value = values[row, c]
+                total[c] += value
+                most[g, c] = value if value > most[g, c] else most[g, c]
+        for c in range(columns):
+            mean[g, c] = total[c] / (last - first)
 
 
 class Cells(NamedTuple):
