@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from reco.data.ragged import Array
+from reco.errors import InputError
 from reco.ops.heap import rise, sink
 
 ROUNDS = 5
@@ -20,8 +21,11 @@ def log_odds(score: Array, size_a: Array, size_b: Array, largest: float = 5.0) -
     """Votes of pairs: log odds of the scores, within ±largest, times the smaller size.
 
     score: (M,) probability to belong together. size_a, size_b: (M,) voxels of both clusters.
-    A crumb says little of whether two showers are one, so it shall not outvote them.
+    A crumb says little of whether two showers are one, so it shall not outvote them. Raises
+    InputError where a score is NaN: groups would not show it.
     """
+    if np.isnan(score).any():
+        raise InputError("made NaN of the scores of pairs")
     score = np.clip(score.astype(np.float64), 1e-6, 1 - 1e-6)
     odds = np.clip(np.log(score / (1 - score)), -largest, largest)
     return odds * np.minimum(size_a, size_b)

@@ -56,7 +56,8 @@ def find(name: str) -> Path:
 
 
 def read(name: str, stage: str | None = None) -> Weights:
-    """Raises ConfigError when the file is not a weight file, or not one of this stage."""
+    """Raises ConfigError when the file is not a weight file, or not one of this stage, or holds NaN
+    or infinite numbers."""
     path = find(name)
     try:
         with safe_open(path, framework="pt") as file:
@@ -64,6 +65,9 @@ def read(name: str, stage: str | None = None) -> Weights:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ConfigError(f"{path}: not a safetensors file ({error})") from None
+    broken = [key for key, tensor in tensors.items() if not tensor.isfinite().all()]
+    if broken:
+        raise ConfigError(f"{path}: NaN or infinite numbers in {broken[0]!r}; the file is damaged")
     if metadata.get("format") != FORMAT:
         raise ConfigError(f"{path}: not written by reco; `reco train` writes files of weights")
     found = metadata.get("stage", "")
