@@ -22,6 +22,8 @@ from reco.stages.base import Stage
 
 READING = "read"
 """The name under which reading stands among the stages, in times and messages."""
+_CPU_ALLOCATOR = "DefaultCPUAllocator"
+"""In the RuntimeError of torch where the memory of the machine is not enough."""
 
 
 class StageError(Exception):
@@ -215,6 +217,8 @@ def _strict(error: StageError) -> Exception:
 
 def _one_line(error: Exception) -> str:
     text = str(error) if isinstance(error, RecoError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or _CPU_ALLOCATOR in text:
+        text = f"does not fit into memory ({text})"
     return " ".join(text.split())
 
 

@@ -8,15 +8,12 @@ from pathlib import Path
 from hypothesis import settings
 
 from reco.pipeline import Pipeline
-from tests.conftest import ROOT
 from tests.faults.campaign import mutations, table
 from tests.faults.judge import GOOD
 from tests.faults.kills import kill_runs, kill_submitters
-from tests.faults.memory import growth
+from tests.faults.memory import SAMPLE, growth
 from tests.faults.test_yaml import documents
 from tests.test_pipeline import pipeline, write_hits
-
-SAMPLE = ROOT / "data_samples" / "lartpc.h5"
 
 
 def main() -> int:

@@ -1,12 +1,26 @@
-"""Resident memory over many events."""
+"""Resident memory over many events, and runs that may not have more.
+
+`python -m tests.faults.memory SOURCE OUTPUT BYTES` runs the whole chain with so many bytes of room
+beside those it has after its first events.
+"""
 
 import resource
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from reco.pipeline import Pipeline
+from tests.conftest import ROOT
+
+SAMPLE = ROOT / "data_samples" / "lartpc.h5"
+
+
+def limit(room: int) -> None:
+    """Refuse this process more than so many bytes of addresses beside those it has."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + room, used + room))
 
 
 def resident() -> int:
@@ -44,3 +58,15 @@ def growth(pipeline: Pipeline, source: Path, events: int) -> Growth:
         seen.append(resident())
     quarters = np.array_split(np.array(seen, float), 4)
     return Growth(done, float(quarters[1].mean()), float(quarters[3].mean()))
+
+
+def main() -> None:
+    source, output, room = sys.argv[1:]
+    chain = Pipeline.load("lartpc", ["run.device=cpu", "run.threads=1", "run.batch_size=4"])
+    chain.process(SAMPLE, output, stop=2)
+    limit(int(room))
+    chain.process(source, output, overwrite=True)
+
+
+if __name__ == "__main__":
+    main()

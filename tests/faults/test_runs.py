@@ -10,13 +10,17 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 import reco
 from reco import config
 from reco.data.classes import Status
 from reco.data.products import Semantics, Voxels
 from reco.errors import RecoError
+from reco.ops.partition import log_odds
 from reco.pipeline import Pipeline
+from reco.stages import weights
 from tests.faults.kills import in_child, kill_runs, kill_submitters, tables
 from tests.io.files import write_tree
 from tests.stages_for_tests import Classify
@@ -171,7 +175,8 @@ def test_an_event_too_large_for_the_device_goes_to_the_cpu(tmp_path: Path) -> No
     events = list(pipe.run(path))
     ok, failed = Status.OK, Status.FAILED
     assert [event.status for event in events] == [ok, ok, failed, ok]
-    assert events[2].message == "classify: OutOfMemoryError: tried to allocate 200 GiB"
+    why = "does not fit into memory (OutOfMemoryError: tried to allocate 200 GiB)"
+    assert events[2].message == f"classify: {why}"
     wanted = list(pipeline().run(path))
     assert events[3].voxels.energy.tolist() == wanted[3].voxels.energy.tolist()
 
@@ -184,6 +189,22 @@ def test_nan_is_marked_and_never_written(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "out.h5") as file:
         assert np.isfinite(file["voxels/features"][()]).all()
         assert file["events/status"][()].tolist() == [0, 2, 0, 2]
+
+
+@pytest.mark.parametrize("stage", ["segment", "particles", "interactions", "estimates"])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, stage: str) -> None:
+    with safe_open(weights.find(stage), framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    name = next(key for key, tensor in tensors.items() if tensor.is_floating_point())
+    tensors[name].view(-1)[-1] = torch.nan
+    save_file(tensors, tmp_path / "bad.safetensors", metadata)
+    refused(lambda: weights.read(str(tmp_path / "bad.safetensors"), stage), f"NaN .* '{name}'")
+
+
+def test_scores_that_are_no_numbers_group_nothing() -> None:
+    sizes = np.array([3, 4])
+    refused(lambda: log_odds(np.array([0.5, np.nan]), sizes, sizes), "made NaN of the scores")
 
 
 def test_the_order_of_files_and_the_batch_change_no_bit(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from tests.faults.corpus import Sample, samples
 from tests.faults.judge import GOOD, Judge
+from tests.faults.memory import limit
 from tests.faults.mutate import KINDS, Whole, mutate
 
 MEMORY = 3 << 30
@@ -92,8 +93,7 @@ class Breaker:
 def child(breaker: Breaker, first: int, stop: int, pipe: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+    limit(MEMORY)
     for case in range(first, stop):
         line = json.dumps(asdict(breaker.judge(case))) + "\n"
         os.write(pipe, line.encode())
