@@ -22,6 +22,9 @@ Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 Derived = TypeVar("Derived")
 
+CHUNK = 2048
+"""Voxels whose neighbours one thread looks up in one go."""
+
 
 class Pairs(NamedTuple):
     """Existing (source, target) pairs, sorted by tile of targets, then by offset.
@@ -281,30 +284,52 @@ def _group(voxels, parents, order):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, parallel=True)
 def _merge_neighbours(voxels, keys, step_x, step_y, radius):  # type: ignore[no-untyped-def]
-    """Two-pointer merges along z: each column of half the kernel is found in one sweep."""
+    """Two-pointer merges along z: each column of half the kernel is found in sweeps over CHUNKs."""
     n = len(keys)
     size = 2 * radius + 1
-    batch = voxels[:, 0].copy()
-    table = np.full((size**3, n), -1, np.int32)
-    for i in range(n):
-        table[size**3 // 2, i] = i
-    centre = size * size // 2
-    for column in prange(centre + (radius > 0)):
-        shift = (column // size - radius) * step_x + (column % size - radius) * step_y - radius
-        offset = size * column
-        width = 2 * radius if column < centre else radius - 1
-        j = 0
+    table = np.empty((size**3, n), np.int32)
+    for k in prange(size**3):
+        here = k == size**3 // 2
         for i in range(n):
-            low = keys[i] + shift
-            while batch[j] < batch[i] or (batch[j] == batch[i] and keys[j] < low):
-                j += 1
-            q = j
-            while q < n and batch[q] == batch[i] and keys[q] <= low + width:
-                k = offset + keys[q] - low
-                table[k, i] = q
-                table[size**3 - 1 - k, q] = i
-                q += 1
+            table[k, i] = i if here else -1
+    chunks = (n + CHUNK - 1) // CHUNK
+    for task in prange((size * size // 2 + (radius > 0)) * chunks):
+        column, begin = np.int64(task) // chunks, np.int64(task) % chunks * CHUNK
+        shift = (column // size - radius) * step_x + (column % size - radius) * step_y - radius
+        half = column == size * size // 2
+        _sweep(voxels, keys, shift, radius, size * column, half, begin, table)
     return table
+
+
+@njit(cache=True)
+def _sweep(voxels, keys, shift, radius, offset, half, begin, table):  # type: ignore[no-untyped-def]
+    """The neighbours of a CHUNK of voxels in a column, and the same ones seen from there."""
+    kernel, n = table.shape
+    width = radius - 1 if half else 2 * radius
+    j = _first_from(voxels, keys, voxels[begin, 0], keys[begin] + shift)
+    for i in range(begin, min(n, begin + CHUNK)):
+        batch, low = voxels[i, 0], keys[i] + shift
+        while voxels[j, 0] < batch or (voxels[j, 0] == batch and keys[j] < low):
+            j += 1
+        q = j
+        while q < n and voxels[q, 0] == batch and keys[q] <= low + width:
+            k = offset + keys[q] - low
+            table[k, i] = q
+            table[kernel - 1 - k, q] = i
+            q += 1
+
+
+@njit(cache=True)
+def _first_from(voxels, keys, batch, key):  # type: ignore[no-untyped-def]
+    """The first voxel that does not come before this batch and key."""
+    low, high = 0, len(keys)
+    while low < high:
+        middle = (low + high) // 2
+        if voxels[middle, 0] < batch or (voxels[middle, 0] == batch and keys[middle] < key):
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @njit(cache=True, parallel=True)
