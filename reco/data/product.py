@@ -90,6 +90,8 @@ class Product:
 
     def at(self, i: int) -> Self:
         """The product of event i alone (views, no copies)."""
+        if len(self) == 1 and i == 0:
+            return self
         event = object.__new__(type(self))  # what was checked as a whole is not checked again
         for f, data in self.items():
             rows = Ragged.one(data[i]) if isinstance(data, Ragged) else data[i : i + 1]
@@ -107,6 +109,8 @@ class Product:
     @classmethod
     def concat(cls, products: Sequence[Self]) -> Self:
         """Join the events of several products (at least one), in order."""
+        if len(products) == 1:
+            return products[0]
         return cls(**{f.name: _concat([getattr(p, f.name) for p in products]) for f in fields(cls)})
 
     @classmethod

@@ -13,7 +13,7 @@ from reco.data.bundle import Bundle
 from reco.data.classes import Status
 from reco.data.product import Product, column_of
 from reco.data.products import MESSAGE_LENGTH, Header, Outcome, Voxels
-from reco.data.ragged import Ragged
+from reco.data.ragged import Array, Ragged
 from reco.errors import InputError, RecoError
 from reco.pipeline.join import join
 from reco.pipeline.planner import Step
@@ -161,10 +161,16 @@ def _check_product(step: Step, product: Product, n_events: int) -> None:
         raise InputError(f"returned {len(product)} events of {n_events}")
     for f, data in product.items():
         values = data.values if isinstance(data, Ragged) else data
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
+        if values.dtype.kind == "f" and not _all_finite(values):
             spec = column_of(f)
             if np.isinf(values).any() or "NaN" not in spec.doc:
                 raise InputError(f"made NaN or infinite numbers of {spec.table}.{spec.name}")
+
+
+def _all_finite(values: Array) -> bool:
+    if values.dtype == np.float16:  # which numpy widens one by one; of these all bits are set
+        return not ((values.view(np.uint16) & 0x7C00) == 0x7C00).any()
+    return bool(np.isfinite(values).all())
 
 
 def _outcome(bundle: Bundle) -> Outcome:
