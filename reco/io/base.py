@@ -25,7 +25,8 @@ class Description:
 
     format: name of the format. n_events: entries of the file. quantity: what a hit's value is.
     truth: the products of truth the file has, by name. branches: (role, where it is read from).
-    extent: the volume the file itself speaks of, "" where it does not. notes: what to know.
+    units: that the numbers of the file are in, before they are made cm, us, MeV or ke. extent: the
+    volume the file itself speaks of, "" where it does not. notes: what to know.
     """
 
     format: str
@@ -34,6 +35,7 @@ class Description:
     quantity: Quantity
     truth: tuple[str, ...]
     branches: tuple[tuple[str, str], ...]
+    units: str = ""
     extent: str = ""
     notes: tuple[str, ...] = ()
 

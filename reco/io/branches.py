@@ -25,7 +25,7 @@ class Branches:
     semantic, fragment, particle, true_energy: truth of each hit; true_energy is needed when the
     value is a charge. detectors: sensitive detectors of an edep-sim file; empty: all of them.
     length_unit, time_unit, energy_unit, charge_unit: of the file. None: what the format says
-    (flat files: cm, us, MeV, thousands of electrons).
+    (flat files: cm, us, MeV, thousands of electrons). Raises ValueError for both values.
     """
 
     tree: str | None = None
@@ -49,6 +49,13 @@ class Branches:
     energy_unit: Literal["MeV", "GeV", "keV"] | None = None
     charge_unit: Literal["ke", "e"] | None = None
 
+    def __post_init__(self) -> None:
+        if self.charge is not None and self.energy is not None:
+            raise ValueError(
+                f"charge is {self.charge!r} and energy is {self.energy!r}: a hit has one value, "
+                "name one of them (the other is null)"
+            )
+
     @property
     def length(self) -> float:
         """Factor to cm."""
@@ -65,6 +72,17 @@ class Branches:
             return ENERGY[self.energy_unit or "MeV"]
         return CHARGE[self.charge_unit or "ke"]
 
+    def value_unit(self, quantity: Quantity) -> str:
+        """The unit of the value of a hit, for people."""
+        if quantity is Quantity.ENERGY:
+            return f"energy {_said(self.energy_unit, 'MeV')}"
+        return f"charge {_said(self.charge_unit, 'ke')}"
+
+    def units(self, quantity: Quantity) -> str:
+        """All units of a file that says none itself, for people."""
+        length, time = _said(self.length_unit, "cm"), _said(self.time_unit, "us")
+        return f"length {length}, time {time}, {self.value_unit(quantity)}"
+
     def values(self) -> tuple[tuple[str, Quantity], ...]:
         """Branches that may hold the value of a hit, first to be tried first."""
         if self.charge is None and self.energy is None:
@@ -72,3 +90,7 @@ class Branches:
         if self.charge is not None:
             return ((self.charge, Quantity.CHARGE),)
         return ((str(self.energy), Quantity.ENERGY),)
+
+
+def _said(unit: str | None, otherwise: str) -> str:
+    return unit or f"{otherwise} (by default)"

@@ -67,6 +67,7 @@ class EdepSimReader(EventReader):
             quantity=Quantity.ENERGY,
             truth=tuple(k.__name__ for k in (TruthDeposits, TruthParticles, TruthInteractions)),
             branches=tuple((role, f"{self.tree.name}/{name}") for role, name in used.items()),
+            units="length mm, time ns, energy MeV",
             extent=f"sensitive detectors: {', '.join(chosen)}" if chosen else "",
             notes=(
                 *self.file.notes,

@@ -13,7 +13,7 @@ from reco.data.ragged import Array
 from reco.errors import FormatError
 from reco.io.base import Entry
 from reco.io.branches import Branches
-from reco.io.guess import options
+from reco.io.guess import number_options, options
 from reco.io.hits import HitColumns, deposits_on_hits, has_position, hits_of
 
 MOST_TABLES, MOST_NAMED = 3, 30
@@ -70,11 +70,12 @@ def find_hits(
     is_rows: Callable[[T, str], bool],
     is_number: Callable[[T, str], bool],
     rows: Callable[[T], Sequence[str]],
+    singles: Callable[[T], Sequence[str]],
 ) -> tuple[T, Roles]:
     """The only tree, group or dataset that has the branches of hits; see `find_roles`.
 
-    rows: names of the branches with a number per hit. Raises FormatError where none or several
-    have them.
+    rows: names of the branches with a number per hit. singles: of those with one per entry, where
+    an entry is an event. Raises FormatError where none or several have them.
     """
     found = [
         (table, roles)
@@ -86,7 +87,23 @@ def find_hits(
     if found:
         names = ", ".join(table.name for table, _ in found)
         raise FormatError(f"{path}: {names} all have hits; name one as 'tree'")
-    raise _no_hits(path, {table.name: rows(table) for table in tables}, branches)
+    for table in tables:
+        if find_roles(branches, partial(is_number, table), partial(is_number, table)):
+            raise _entry_per_hit(path, table.name)
+    lists = {table.name: rows(table) for table in tables}
+    if not any(map(options, lists.values())):
+        likely = next((table for table in tables if options(singles(table))), None)
+        if likely:
+            raise _entry_per_hit(path, likely.name)
+    raise _no_hits(path, lists, branches)
+
+
+def _entry_per_hit(path: str, name: str) -> FormatError:
+    return FormatError(
+        f"{path}: in {name!r} an entry is one hit: it has one number, where a list with those of "
+        "all hits of an event is needed; make flat HDF5 of it, a row per hit with the number of "
+        "its event, by the lines under 'Flat HDF5' in docs/formats.md"
+    )
 
 
 def _no_hits(path: str, tables: Mapping[str, Sequence[str]], branches: Branches) -> FormatError:
@@ -123,6 +140,29 @@ def check_roles(path: str, branches: Branches, roles: Roles) -> None:
             f"{path}: true labels of hits need their true energy when the hits have a charge; "
             "name its branch as 'true_energy'"
         )
+
+
+def notes_of(
+    branches: Branches,
+    roles: Roles,
+    is_rows: Callable[[str], bool],
+    numbers: Sequence[str],
+) -> tuple[str, ...]:
+    """What was chosen among several branches, and numbers of events that nobody named.
+
+    is_rows: as for `find_roles`. numbers: names of the branches with a number per event.
+    """
+    notes = []
+    both = [name for name, _ in branches.values() if is_rows(name)]
+    if len(both) > 1:
+        notes.append(
+            f"hits have {both[0]!r} and {both[1]!r}: {roles.of['value']!r} is taken; "
+            f"--set input.energy={both[1]} takes the other"
+        )
+    lacking = [role for role in ("run", "subrun", "event") if role not in roles.of]
+    if lacking and (guess := number_options(numbers, lacking)):
+        notes.append(f"not all numbers of the events were found; perhaps: {guess}")
+    return tuple(notes)
 
 
 def flat_event(

@@ -11,8 +11,9 @@ from reco.data.ragged import Array
 from reco.errors import FormatError
 from reco.io.base import Description, Entry, EventReader, guard
 from reco.io.branches import Branches
-from reco.io.flat import Roles, check_roles, find_hits, flat_event
-from reco.io.hdf5 import EventIndex, Table, index_by_column, index_by_offsets
+from reco.io.flat import Roles, check_roles, find_hits, flat_event, notes_of
+from reco.io.guess import number_options
+from reco.io.hdf5 import EventIndex, Table, index_by_columns, index_by_offsets
 from reco.io.hits import header_of
 
 EVENT_COLUMNS = ("event", "event_id", "eventID")
@@ -33,9 +34,13 @@ class FlatHdf5Reader(EventReader):
             {r: n for r, n in roles.of.items() if r not in ("run", "subrun", "event")},
             roles.quantity,
         )
-        check_roles(path, branches, Roles(self.roles.of | self.by_event | cut, roles.quantity))
-        _check_lengths(self.table, self.roles)
         self.cut = cut
+        used = Roles(self.roles.of | self.by_event | cut, roles.quantity)
+        check_roles(path, branches, used)
+        _check_lengths(self.table, used if "event" in cut else self.roles)
+        n_numbers = self.table.length(cut["event"]) if "event" in cut else len(self)
+        numbers = [c for c in self.table.columns if self.table.length(c) == n_numbers]
+        self.notes = notes_of(branches, used, self.table.__contains__, numbers)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -51,6 +56,8 @@ class FlatHdf5Reader(EventReader):
             branches=tuple(
                 (role, f"{self.table.name.rstrip('/')}/{name}") for role, name in used.items()
             ),
+            units=self.branches.units(self.roles.quantity),
+            notes=self.notes,
         )
 
     def events(self, start: int, stop: int) -> list[tuple[Product, ...]]:
@@ -68,8 +75,9 @@ class FlatHdf5Reader(EventReader):
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def _numbers(self, number: int) -> Mapping[str, int]:
+        row = number if "offsets" in self.cut else self.index.runs(number)[0][0]
         numbers = {
-            role: int(self.table.read(name, number, number + 1)[0])
+            role: int(self.table.read(name, row, row + 1)[0])
             for role, name in self.by_event.items()
         }
         return {"event": int(self.index.ids[number]), **numbers}
@@ -85,13 +93,13 @@ def find_table(file: Any, path: str, branches: Branches) -> tuple[Table, Roles]:
         raise FormatError(f"{path}: no group or dataset {branches.tree!r}")
     tables = [Table(path, node) for node in nodes]
     has, names = Table.__contains__, lambda table: list(table.columns)
-    return find_hits(path, tables, branches, has, has, names)
+    return find_hits(path, tables, branches, has, has, names, lambda table: [])
 
 
 def find_events(
     table: Table, branches: Branches
 ) -> tuple[EventIndex, dict[str, str], dict[str, str]]:
-    """Index of the events; columns with a number per event; the column that cuts the rows."""
+    """Index of the events; columns of their numbers; the column that cuts the rows."""
     offsets = branches.offsets
     if offsets is None and not table.is_compound:
         offsets = next((name for name in OFFSETS if name in table), None)
@@ -100,12 +108,20 @@ def find_events(
     wanted = (branches.event,) if branches.event is not None else EVENT_COLUMNS
     column = table.first_of(wanted)
     if column is None:
+        guess = number_options(table.columns, ["event"])
         raise FormatError(
-            f"{table.path}: {table.name!r} has no column {' or '.join(wanted)} to cut its rows "
-            f"into events; it has {', '.join(table.columns)}: name one with "
-            "--set input.event=NAME, or a dataset of row numbers with --set input.offsets=NAME"
+            f"{table.path}: a row of {table.name!r} is a hit, and no column {' or '.join(wanted)} "
+            f"says of which event; {f'perhaps: {guess}; ' if guess else ''}it has "
+            f"{', '.join(table.columns)}: name one with --set input.event=NAME, or a dataset of "
+            "row numbers with --set input.offsets=NAME; where all are one event, add a column of 0"
         )
-    return index_by_column(table, column), {}, {"event": column}
+    n_rows = table.length(column)
+    above = {
+        role: name
+        for role in ("run", "subrun")
+        if (name := getattr(branches, role) or role) in table and table.length(name) == n_rows
+    }
+    return index_by_columns(table, [*above.values(), column]), above, {"event": column}
 
 
 def _events_by_offsets(

@@ -11,7 +11,7 @@ from reco.data.ragged import Array, Ragged
 from reco.data.truth_tables import topology
 from reco.io.base import Description, Entry, EventReader
 from reco.io.branches import Branches
-from reco.io.flat import Roles, check_roles, find_hits, flat_event
+from reco.io.flat import Roles, check_roles, find_hits, flat_event, notes_of
 from reco.io.hits import header_of
 from reco.io.root import RootFile, Tree
 
@@ -33,6 +33,9 @@ class FlatRootReader(EventReader):
         self.file, self.branches = file, branches
         self.tree, self.roles = find_tree(file, branches)
         check_roles(self.path, branches, self.roles)
+        self.notes = notes_of(
+            branches, self.roles, self.tree.is_list, self.tree.numbers_per_entry()
+        )
         self.tables = [kind for kind in TABLES if has_table(self.tree, kind)]
         if TruthDeposits in self.tables:
             self.roles = without_truth(self.roles)
@@ -50,7 +53,8 @@ class FlatRootReader(EventReader):
             quantity=self.roles.quantity,
             truth=tuple(kind.__name__ for kind in (*labelled, *self.tables)),
             branches=tuple((role, f"{self.tree.name}/{n}") for role, n in self.roles.of.items()),
-            notes=self.file.notes,
+            units=self.branches.units(self.roles.quantity),
+            notes=(*self.file.notes, *self.notes),
         )
 
     def events(self, start: int, stop: int) -> list[tuple[Product, ...]]:
@@ -82,7 +86,7 @@ def find_tree(file: RootFile, branches: Branches) -> tuple[Tree, Roles]:
     """The tree that was named, or the only one that has the branches of hits."""
     names = file.trees if branches.tree is None else [branches.tree]
     trees = [file.tree(name) for name in names]
-    kinds = (Tree.is_list, Tree.is_number, Tree.lists_of_numbers)
+    kinds = (Tree.is_list, Tree.is_number, Tree.lists_of_numbers, Tree.numbers_per_entry)
     return find_hits(file.path, trees, branches, *kinds)
 
 

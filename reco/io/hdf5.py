@@ -1,6 +1,6 @@
 """HDF5 files through h5py: tables of rows, and which rows belong to which event."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,11 +90,6 @@ class Table:
         with guard(self.path, f"{self.name!r}, rows {start} to {stop - 1}"):
             return np.asarray(self.node[start:stop])
 
-    def blocks(self, column: str) -> Iterator[tuple[int, Array]]:
-        """(first row, values) of the whole column, a block at a time."""
-        for start in range(0, self.length(column), BLOCK):
-            yield start, self.read(column, start, start + BLOCK)
-
 
 def _fields(dataset: Any) -> dict[str, Any]:
     dtype = dataset.dtype
@@ -133,32 +128,43 @@ class EventIndex:
         return [(int(a), int(b)) for a, b in zip(self.starts[cut], self.stops[cut], strict=True)]
 
 
-def index_by_column(table: Table, column: str) -> EventIndex:
-    """Events in the order in which their numbers first appear in a column of all rows."""
-    ids, starts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+def index_by_columns(table: Table, columns: Sequence[str]) -> EventIndex:
+    """Events in the order in which their numbers first appear in columns of all rows.
+
+    columns: of equal length; an event has the same number in each. The last gives the ids.
+    """
+    n_rows = table.length(columns[0])
+    ids, starts = [np.zeros((0, len(columns)), np.int64)], [np.zeros(0, np.int64)]
     last = None
-    for first, block in table.blocks(column):
-        values = _event_numbers(table, column, block)
-        new = np.flatnonzero(np.diff(values)) + 1
-        if last is None or values[0] != last:
+    for first in range(0, n_rows, BLOCK):
+        values = _event_numbers(table, columns, first)
+        new = np.flatnonzero((np.diff(values, axis=0) != 0).any(axis=1)) + 1
+        if last is None or (values[0] != last).any():
             new = np.concatenate([[0], new])
         ids.append(values[new])
         starts.append(first + new)
         last = values[-1]
     begin = np.concatenate(starts)
-    end = np.concatenate([begin[1:], np.full(min(len(begin), 1), table.length(column))])
+    end = np.concatenate([begin[1:], np.full(min(len(begin), 1), n_rows)])
     return _grouped(np.concatenate(ids), begin, end)
 
 
-def _event_numbers(table: Table, column: str, block: Array) -> Array:
-    if block.dtype.kind == "f" and not np.isfinite(block).all():
-        raise FormatError(f"{table.path}: column {column!r} of event numbers holds NaN; {CORRUPT}")
-    return block.astype(np.int64)
+def _event_numbers(table: Table, columns: Sequence[str], first: int) -> Array:
+    """(rows, columns) int64 of a block."""
+    blocks = [table.read(column, first, first + BLOCK) for column in columns]
+    for column, block in zip(columns, blocks, strict=True):
+        if block.dtype.kind == "f" and not np.isfinite(block).all():
+            raise FormatError(
+                f"{table.path}: column {column!r} of event numbers holds NaN; {CORRUPT}"
+            )
+    return np.stack([block.astype(np.int64) for block in blocks], axis=1)
 
 
 def _grouped(ids: Array, starts: Array, stops: Array) -> EventIndex:
-    """Runs of rows -> events, keeping the order of first appearance."""
-    unique, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
+    """Runs of rows -> events, keeping the order of first appearance. ids: (R, columns)."""
+    keys = ids[:, 0] if ids.shape[1] == 1 else ids
+    unique, first, inverse = np.unique(keys, return_index=True, return_inverse=True, axis=0)
+    inverse = inverse.ravel()
     order = np.argsort(first, kind="stable")
     rank = np.empty(len(unique), np.int64)
     rank[order] = np.arange(len(unique))
@@ -166,7 +172,7 @@ def _grouped(ids: Array, starts: Array, stops: Array) -> EventIndex:
     by_event = np.argsort(event, kind="stable")
     counts = np.bincount(event, minlength=len(unique))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return EventIndex(unique[order], offsets, starts[by_event], stops[by_event])
+    return EventIndex(ids[first[order], -1], offsets, starts[by_event], stops[by_event])
 
 
 def index_by_offsets(path: str, dataset: Any, n_rows: int) -> EventIndex:

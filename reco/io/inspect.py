@@ -15,8 +15,8 @@ def inspect_lines(description: Description) -> list[str]:
         f"hits      {QUANTITY[description.quantity]}",
         f"truth     {', '.join(description.truth) or 'none'}",
     ]
-    if description.extent:
-        lines.append(f"extent    {description.extent}")
+    said = {"units": description.units, "extent": description.extent}
+    lines += [f"{name:<9} {text}" for name, text in said.items() if text]
     width = max((len(role) for role, _ in description.branches), default=0)
     for i, (role, branch) in enumerate(description.branches):
         lines.append(f"{'branches' if i == 0 else '':<9} {role:<{width}}  {branch}")

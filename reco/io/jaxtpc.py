@@ -71,6 +71,7 @@ class JaxtpcReader(Hdf5Reader):
                 *(("steps", f"/{STEPS}/{name}") for name in self.volumes),
                 ("tracks", f"/{PARTICLES}"),
             ),
+            units="length mm, time ns, energy MeV",
         )
 
     def events(self, start: int, stop: int) -> list[tuple[Product, ...]]:

@@ -68,6 +68,7 @@ class Larcv2Reader(EventReader):
         self.hits = self.trees[self.chosen.hits]
         self._check()
         self.units = self._units(branches)
+        self.charge_unit = branches.value_unit(Quantity.CHARGE)
 
     def __len__(self) -> int:
         return self.hits.n_entries
@@ -87,12 +88,17 @@ class Larcv2Reader(EventReader):
             quantity=self.quantity,
             truth=tuple(kind.__name__ for kind in self._truth_kinds()),
             branches=tuple((role, name) for role, name in roles.items() if name is not None),
+            units=self._said(),
             extent=self._extent(),
-            notes=(
-                *self.file.notes,
-                *(("energies are in GeV",) if self.units.particles == ENERGY["GeV"] else ()),
-            ),
+            notes=self.file.notes,
         )
+
+    def _said(self) -> str:
+        names = {factor: unit for unit, factor in ENERGY.items()}
+        is_energy = self.quantity is Quantity.ENERGY
+        value = f"energy {names[self.units.voxels]}" if is_energy else self.charge_unit
+        particles = f", particles {names[self.units.particles]}" if self.chosen.particles else ""
+        return f"length cm, {value}{particles}"
 
     def _truth_kinds(self) -> tuple[type[Product], ...]:
         if self.chosen.clusters and self.chosen.particles:

@@ -37,6 +37,7 @@ class Larcv3Reader(Hdf5Reader):
         super().__init__(file, path)
         self.quantity = Quantity.CHARGE if branches.charge is not None else Quantity.ENERGY
         self.scale = branches.scale(self.quantity)
+        self.value_unit = branches.value_unit(self.quantity)
         self.energy = ENERGY[branches.energy_unit or "MeV"]
         self.chosen = _choose(path, _products(file), branches)
         self.groups = {name: file[f"Data/{name}_group"] for name in self.chosen.names}
@@ -72,6 +73,7 @@ class Larcv3Reader(Hdf5Reader):
             quantity=self.quantity,
             truth=tuple(kind.__name__ for kind in kinds),
             branches=tuple((role, f"/Data/{name}_group") for role, name in roles if name),
+            units=f"length cm, {self.value_unit}",
         )
 
     def events(self, start: int, stop: int) -> list[tuple[Product, ...]]:

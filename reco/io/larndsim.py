@@ -13,7 +13,7 @@ from reco.data.tracks import Tracks
 from reco.errors import FormatError
 from reco.io.base import Description, Entry, EventReader, as_float32, guard
 from reco.io.branches import Branches
-from reco.io.hdf5 import EventIndex, Table, index_by_column, with_events
+from reco.io.hdf5 import EventIndex, Table, index_by_columns, with_events
 from reco.io.hits import header_of
 from reco.io.masses import kinetic_energy
 from reco.io.simulated import (
@@ -57,7 +57,7 @@ class LarndSimReader(EventReader):
         self.file = file
         self.segments = Table(path, file["segments"])
         self.names = _names(self.segments)
-        self.index = index_by_column(self.segments, self.names.event)
+        self.index = index_by_columns(self.segments, [self.names.event])
         self.trajectories = _trajectories(file, path)
         self.neutrinos = _side_table(file, path, "mc_hdr", (VERTEX, "nu_pdg"))
         self.index = self._with_empty_events()
@@ -89,6 +89,7 @@ class LarndSimReader(EventReader):
                 *((role, f"/segments/{name}") for role, name in used.items()),
                 ("x y z", "/segments/{x,y,z}_{start,end}"),
             ),
+            units="length cm, time us, energy MeV",
             notes=note,
         )
 
@@ -169,7 +170,7 @@ def _trajectories(file: Any, path: str) -> Table | None:
 
 
 def _index(table: Table) -> EventIndex:
-    return index_by_column(table, str(table.first_of(EVENT)))
+    return index_by_columns(table, [str(table.first_of(EVENT))])
 
 
 def _side_table(file: Any, path: str, name: str, columns: tuple[str, ...]) -> Any:

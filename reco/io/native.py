@@ -44,6 +44,7 @@ class NativeReader(EventReader):
             quantity=quantity,
             truth=tuple(kind.__name__ for kind in self.truth),
             branches=(("hits", "/hits"),),
+            units="length cm, time us, energy MeV, charge ke",
         )
 
     def events(self, start: int, stop: int) -> list[tuple[Product, ...]]:

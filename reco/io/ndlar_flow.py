@@ -39,6 +39,7 @@ class NdlarFlowReader(Hdf5Reader):
         self.value = branches.charge or branches.energy or CHARGE
         self.quantity = Quantity.ENERGY if branches.energy else Quantity.CHARGE
         self.scale = branches.scale(self.quantity)
+        self.value_unit = branches.value_unit(self.quantity)
         lacking = [n for n in ("x", "y", "z", "t_drift", self.value) if n not in self.hits]
         if lacking:
             raise FormatError(
@@ -63,6 +64,7 @@ class NdlarFlowReader(Hdf5Reader):
             quantity=self.quantity,
             truth=(),
             branches=tuple((role, f"/{self.name}/data: {name}") for role, name in used.items()),
+            units=f"length cm, time 0.1 us, {self.value_unit}",
             notes=tuple(notes),
         )
 

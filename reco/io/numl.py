@@ -82,6 +82,7 @@ class NumlReader(Hdf5Reader):
         if self.has_truth and self.code is None:
             raise FormatError(f"{path}: {PARTICLES} has no {' or '.join(CODE)}")
         self.scale = branches.scale(Quantity.CHARGE)
+        self.unit = branches.charge_unit or "ADC counts"
 
     def __len__(self) -> int:
         return len(self.file[EVENTS]["event_id"])
@@ -95,6 +96,7 @@ class NumlReader(Hdf5Reader):
             quantity=Quantity.CHARGE,
             truth=tuple(kind.__name__ for kind in kinds),
             branches=(("x y z", f"/{POINTS}/position"), ("charge", f"/{HITS}/integral")),
+            units=f"length cm, charge {self.unit}",
             notes=(
                 "charges are integrals of hits in ADC counts, shared by the points of a hit: "
                 "set the gain of the detector",

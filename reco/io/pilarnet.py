@@ -102,6 +102,7 @@ class PilarnetReader(Hdf5Reader):
                 ("x y z energy", "/point[:, 0:4]"),
                 *(("truth", f"/{name}") for name in self.columns if name != "point"),
             ),
+            units="length voxels of 0.3 cm, energy MeV",
             extent="cube of 768 voxels of 0.3 cm, put around the origin",
             notes=(notes,) if notes else (),
         )

@@ -1,6 +1,6 @@
 """Which reader a file is for, told by its content alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,11 +84,34 @@ def open_input(path: str | Path, branches: Branches | None = None) -> Reader:
     if head.startswith(HDF5_MAGIC) or (remote is None and h5py.is_hdf5(path)):
         return _open(open_hdf5(path, remote), HDF5_FORMATS, path, branches)
     if head.startswith(ROOT_MAGIC):
-        return _open(RootFile(path, remote), ROOT_FORMATS, path, branches)
-    text = "text is made flat HDF5 as docs/formats.md shows; " if head.isascii() and head else ""
+        root = RootFile(path, remote)
+        reader = _open(root, ROOT_FORMATS, path, branches)
+        _check_whole(reader, path, root.notes)
+        return reader
+    if not head:
+        raise FormatError(f"{path}: is empty (0 bytes); copy or make it again")
+    text = "text is made flat HDF5 as docs/formats.md shows; " if head.isascii() else ""
     raise FormatError(
         f"{path}: neither ROOT nor HDF5 (it starts with {head[:16]!r}); {text}{known_formats()}"
     )
+
+
+def _check_whole(reader: Reader, path: str, notes: Sequence[str]) -> None:
+    """Raise FormatError where nothing is left of a file that was cut short."""
+    n = len(reader)
+    if notes and not any(_reads(reader, number) for number in {0, n // 2, n - 1} if n):
+        reader.close()
+        raise FormatError(
+            f"{path}: {'; '.join(notes)}, and no event is whole; copy or make it again"
+        )
+
+
+def _reads(reader: Reader, number: int) -> bool:
+    try:
+        reader.read(number, number + 1)
+    except FormatError:
+        return False
+    return True
 
 
 def known_formats() -> str:

@@ -83,6 +83,9 @@ class Tree:
     def lists_of_numbers(self) -> list[str]:
         return [key for key in {k.rsplit("/", 1)[-1] for k in self.keys} if self.is_list(key)]
 
+    def numbers_per_entry(self) -> list[str]:
+        return [key for key in {k.rsplit("/", 1)[-1] for k in self.keys} if self.is_number(key)]
+
     def is_number(self, name: str) -> bool:
         return name in self.keys and _list_depth(self.branch(name), self.is_ntuple) == 0
 

@@ -59,6 +59,7 @@ class SpineReader(Hdf5Reader):
         self.values = branches.charge or branches.energy or VALUES
         self.quantity = Quantity.CHARGE if branches.charge else Quantity.ENERGY
         self.scale = branches.scale(self.quantity)
+        self.value_unit = branches.value_unit(self.quantity)
         lacking = [n for n in (POINTS, self.values) if n not in self.spine.names]
         if lacking:
             raise FormatError(
@@ -84,6 +85,7 @@ class SpineReader(Hdf5Reader):
                 ("value", self.values),
                 *(("truth", name) for name in used if name in self.spine.names),
             ),
+            units=f"length cm, {self.value_unit}",
             notes=("what SPINE reconstructed is not read, only what it started from",),
         )
 

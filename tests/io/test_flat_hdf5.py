@@ -137,3 +137,18 @@ def test_other_names_are_guessed(tmp_path: Path) -> None:
         assert "'/hits' has edep, hit_x, hit_y, hit_z" in str(told.value)
     with pytest.raises(FormatError, match="no group or dataset 'other'"):
         open_input(path, Branches(tree="other"))
+
+
+@pytest.mark.parametrize("write", [write_groups, write_rows])
+def test_an_event_is_of_its_run(tmp_path: Path, write) -> None:
+    """Numbers of events begin again in each run."""
+    numbers = {"runNo": np.array([7, 7, 8, 8, 7]), "evtNo": np.array([1, 2, 1, 1, 2])}
+    path = write(tmp_path / "a.h5", columns_of(5) | numbers)
+    with pytest.raises(FormatError, match=r"perhaps: --set input.event=evtNo"):
+        open_input(path)
+    with open_input(path, Branches(event="evtNo")) as reader:
+        assert reader.describe().notes[0].endswith("perhaps: --set input.run=runNo")
+    with open_input(path, Branches(run="runNo", event="evtNo")) as reader:
+        header, read = reader.read(0, 3)
+    assert list(zip(header.run, header.event, strict=True)) == [(7, 1), (7, 2), (8, 1)]
+    assert read.value.counts.tolist() == [1, 2, 2]

@@ -88,8 +88,10 @@ def test_charge_goes_before_energy_unless_asked(tmp_path: Path, columns) -> None
     path = write_tree(tmp_path / "a.root", columns | {"energy": columns["t"]})
     with open_input(path) as reader:
         assert reader.describe().quantity is Quantity.CHARGE
+        assert "'charge' is taken; --set input.energy=energy" in reader.describe().notes[0]
     with open_input(path, Branches(energy="energy")) as reader:
         assert reader.describe().quantity is Quantity.ENERGY
+        assert reader.describe().notes == ()
 
 
 @pytest.mark.parametrize(
@@ -217,3 +219,36 @@ def test_protodune_and_an_empty_event(realdata: Path) -> None:
     )
     with open_input(realdata / "larsoft_flat" / "sbnd_celltree.root", names) as reader:
         assert hits(reader.read(0, 1)).value.counts.tolist() == [0]
+
+
+@pytest.mark.parametrize("names", ["x y z energy", "hx hy hz q"])
+def test_an_entry_per_hit(tmp_path: Path, names: str) -> None:
+    path = write_tree(tmp_path / "a.root", {name: np.ones(4, np.float32) for name in names.split()})
+    with pytest.raises(FormatError, match=r"in 'hits' an entry is one hit: .*docs/formats.md"):
+        open_input(path)
+
+
+def test_numbers_of_other_names_are_suggested(tmp_path: Path, columns) -> None:
+    numbers = {"runNo": np.full(5, 3), "evtNo": np.arange(5)}
+    path = write_tree(tmp_path / "a.root", columns | numbers)
+    with open_input(path) as reader:
+        told = "perhaps: --set input.run=runNo --set input.event=evtNo"
+        assert [note.partition("; ")[2] for note in reader.describe().notes] == [told]
+
+
+def test_the_units_that_are_applied(tmp_path: Path, columns) -> None:
+    path = write_tree(tmp_path / "a.root", columns)
+    with open_input(path) as reader:
+        by_default = "length cm (by default), time us (by default), charge ke (by default)"
+        assert reader.describe().units == by_default
+    with open_input(path, Branches(length_unit="mm", time_unit="ns", charge_unit="e")) as reader:
+        assert reader.describe().units == "length mm, time ns, charge e"
+
+
+def test_a_file_cut_short_without_a_whole_event(tmp_path: Path) -> None:
+    whole = write_tree(tmp_path / "a.root", jagged((2000,) * 5)).read_bytes()
+    cut = tmp_path / "cut.root"
+    cut.write_bytes(whole[: len(whole) // 3])
+    told = r"cut short: its last \d+ bytes are missing, and no event is whole"
+    with pytest.raises(FormatError, match=told):
+        open_input(cut)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reco.io.guess import options
+from reco.io.guess import number_options, options
 
 
 def asked(x: str, y: str, z: str, role: str, value: str) -> str:
@@ -18,6 +18,9 @@ def asked(x: str, y: str, z: str, role: str, value: str) -> str:
         ("SPx SPy SPz SPedep_MeV evt", "SPx SPy SPz energy SPedep_MeV"),
         ("x_mm y_mm z_mm e", "x_mm y_mm z_mm energy e"),
         ("sp_ax sp_ay sp_az sp_charge trk_charge", "sp_ax sp_ay sp_az charge sp_charge"),
+        ("hx hy hz hq", "hx hy hz charge hq"),
+        ("hx hy hz he px py pz energy_of_all", "hx hy hz energy he"),
+        ("hx hy hz amplitude", "hx hy hz charge NAME"),
     ],
 )
 def test_names_of_files(names: str, expected: str) -> None:
@@ -25,7 +28,25 @@ def test_names_of_files(names: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "names", ["", "x", "x y z", "hit_x hit_y energy", "end_x end_y end_z energy", "px qx charge"]
+    "names",
+    ["", "x", "hit_x hit_y energy", "end_x end_y end_z energy", "px qx charge", "px py pz energy"],
 )
 def test_nothing_that_looks_like_hits(names: str) -> None:
     assert options(names.split()) == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("runNo evtNo hits", "--set input.run=runNo --set input.event=evtNo"),
+        ("event_no sub_run", "--set input.subrun=sub_run --set input.event=event_no"),
+        ("RunID SubRunID EventID", "run=RunID subrun=SubRunID event=EventID"),
+        ("ev nevents event_time prune", "--set input.event=ev"),
+        ("hits tracks", ""),
+    ],
+)
+def test_numbers_of_events(names: str, expected: str) -> None:
+    words = [
+        w if w.startswith(("--set", "input")) else f"--set input.{w}" for w in expected.split()
+    ]
+    assert number_options(names.split(), ["run", "subrun", "event"]) == " ".join(words)

@@ -68,10 +68,16 @@ def test_packets_without_segments(tmp_path: Path) -> None:
         open_input(tmp_path / "a.h5")
 
 
-@pytest.mark.parametrize("content", [b"", b"x,y,z\n1,2,3\n", b"\x89PNG\r\n", bytes(1000)])
+@pytest.mark.parametrize("content", [b"x,y,z\n1,2,3\n", b"\x89PNG\r\n", bytes(1000)])
 def test_neither_root_nor_hdf5(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "hits.root").write_bytes(content)
     with pytest.raises(FormatError, match=r"neither ROOT nor HDF5 .*edep-sim, larcv2"):
+        open_input(tmp_path / "hits.root")
+
+
+def test_a_file_without_bytes(tmp_path: Path) -> None:
+    (tmp_path / "hits.root").touch()
+    with pytest.raises(FormatError, match=r"hits\.root: is empty \(0 bytes\)"):
         open_input(tmp_path / "hits.root")
 
 
