@@ -15,9 +15,11 @@ from reco.cli import main
 from reco.cli.app import app
 from reco.data.bundle import Bundle
 from reco.data.products import Hits
+from reco.io.branches import Branches
 from reco.io.recognise import open_input
 from reco.io.root_writer import RootWriter
 from tests.docs.pages import PAGES, ROOT, blocks, commands, files, mentions
+from tests.io.files import write_tree
 
 WRITE = {"run", "view", "convert"}
 CHEAP = WRITE | {"inspect", "evaluate"}
@@ -123,6 +125,17 @@ def test_text_comes_in(folder, monkeypatch):
     runpy.run_path("from_text.py")
     with open_input("hits.h5") as reader:
         assert Bundle(reader.read(1, 2))[Hits].value[0].tolist() == [0.25, 1]
+
+
+def test_an_entry_per_hit_comes_in(folder, monkeypatch):
+    enter(folder, "formats", monkeypatch)
+    columns = {n: np.arange(4.0) for n in ("x", "y", "z", "energy")} | {
+        "evtNo": np.array([3, 3, 4, 4])
+    }
+    write_tree(Path("entries.root"), columns)
+    runpy.run_path("from_entries.py")
+    with open_input("entries.h5", Branches(event="evtNo")) as reader:
+        assert Bundle(reader.read(0, 2))[Hits].value.counts.tolist() == [2, 2]
 
 
 def test_the_stage_of_the_page_runs(folder, monkeypatch):
