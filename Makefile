@@ -30,7 +30,7 @@ sample:             ## remake data_samples/
 results:            ## the figures of docs/results.md, on 500 fresh events
 	reco simulate mixed -n 500 --seed 3 -j 2 -o work/test.h5 --overwrite
 	reco run pipelines/lartpc.yaml work/test.h5 -o work/results.h5 --overwrite
-	reco evaluate work/results.h5 --report work/report
+	reco evaluate work/results.h5 --all --report work/report
 robustness:         ## how the figures change when the simulation does; N events each
 	python benchmarks/robustness.py --events $(or $(N),200)
 faults:             ## the long campaigns of tests/faults, see docs/reliability.md; hours on two cores

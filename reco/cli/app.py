@@ -345,7 +345,7 @@ def train(
 
 @app.command(
     epilog=_examples(
-        "evaluate out.h5",
+        "evaluate out.h5 --all",
         "evaluate out.h5 --json figures.json --no-baselines",
         "evaluate out.h5 --report page",
     )
@@ -366,11 +366,14 @@ def evaluate(
     baselines: Annotated[
         bool, typer.Option(help="Also run the simple methods on the same events.")
     ] = True,
+    whole: Annotated[
+        bool, typer.Option("--all", help="Print every figure, matrix and curve.")
+    ] = False,
 ) -> None:
-    """Compare an output with its truth: the field's metrics, as a table."""
+    """Compare an output with its truth: the field's metrics, as a table of those that count."""
     from reco.cli.evaluate import evaluate_file
 
-    evaluate_file(output, json, report, baselines)
+    evaluate_file(output, json, report, baselines, whole)
 
 
 @app.command(

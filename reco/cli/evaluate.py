@@ -14,6 +14,7 @@ from reco.data.products import Outcome, TruthParticles
 from reco.errors import RecoError
 from reco.io.store import StoredProducts
 from reco.metrics.evaluate import Evaluation
+from reco.metrics.headlines import summary
 from reco.metrics.report import Report
 from reco.metrics.tables import Settings, Tables
 from reco.output import Output
@@ -23,8 +24,10 @@ WIDTH = 130
 """Characters of a line where there is no terminal to ask."""
 
 
-def evaluate_file(path: Path, json: Path | None, page: Path | None, baselines: bool) -> None:
-    """Print the report of an output; write it as JSON, and as a page, where asked to."""
+def evaluate_file(
+    path: Path, json: Path | None, page: Path | None, baselines: bool, whole: bool
+) -> None:
+    """Print the figures that count, or all; write them as JSON, and as a page, where asked to."""
     with StoredProducts(path, partial=True) as stored, progress("evaluate") as report:
         if TruthParticles not in stored.products and Outcome in stored.products:
             raise RecoError(f"{path}: holds no truth to compare with")
@@ -38,7 +41,12 @@ def evaluate_file(path: Path, json: Path | None, page: Path | None, baselines: b
         facts = _facts(path, stored.provenance)
     result = evaluation.report()
     console = Console()
-    result.print(console if console.is_terminal else Console(width=WIDTH))
+    console = console if console.is_terminal else Console(width=WIDTH)
+    if whole:
+        result.print(console)
+    else:
+        console.print(summary(result))
+        print(f"the figures that count, of {len(result.rows)}; --all prints every one")
     if failed:
         print(f"note: {failed} events failed and count in no figure", file=sys.stderr)
     if json is not None:

@@ -1,9 +1,11 @@
 """The figures that count, what they should reach, and the best that is published."""
 
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf, isfinite, isnan
 
-from reco.metrics.report import Report, Row
+from rich.table import Table
+
+from reco.metrics.report import Report, Row, show
 
 
 @dataclass(frozen=True)
@@ -195,3 +197,18 @@ HEADLINES = (
     *_honest("energy of exiting particles", "energy of exiting particles"),
     *_honest("energy of interactions", "interaction energy"),
 )
+
+
+def summary(report: Report) -> Table:
+    """The figures that count, for a rich console; what could not be measured is left out."""
+    table = Table(title=f"{report.events} events", title_justify="left")
+    table.add_column("quantity")
+    for name in ("value", "baseline", "from"):
+        table.add_column(name, justify="right")
+    for headline in HEADLINES:
+        row = headline.row(report)
+        if row is not None and not isnan(row.value):
+            baseline = "" if row.baseline is None else show(row.baseline, row.unit)
+            value = show(row.value, row.unit, row.error)
+            table.add_row(headline.label, value, baseline, f"{row.count} {row.of}")
+    return table
