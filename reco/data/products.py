@@ -260,7 +260,9 @@ class Physics(Product):
     energy_range: Ragged = column(
         "particles", "energy_range", unit="MeV", doc="CSDA, for its pid; NaN for showers"
     )
-    topology: Ragged = column("interactions", "topology", "S32", doc="such as 1mu1p")
+    topology: Ragged = column(
+        "interactions", "topology", "S32", doc="such as 1mu1p; empty: no primary"
+    )
     contained: Ragged = column("interactions", "contained", "?")
 
 
