@@ -5,7 +5,8 @@ value of either. Unknown keys are refused with their path and the keys that are 
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -74,9 +75,35 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> PipelineConfig:
     """
     file = find(path)
     tree = _with_base(file)
+    overrides = tuple(overrides)
     for override in overrides:
         assign(tree, override)
-    return check(tree, str(file), file.parent)
+    with blaming(overrides, str(file)):
+        return check(tree, str(file), file.parent)
+
+
+@contextmanager
+def blaming(overrides: Sequence[str], source: str) -> Iterator[None]:
+    """Where a ConfigError is about a key that `--set` has changed, it names that, and not the file.
+
+    source: what messages call the file.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        lines = [_blamed(line, overrides, f"{source}: ") for line in str(error).splitlines()]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def _blamed(line: str, overrides: Sequence[str], prefix: str) -> str:
+    rest = line.removeprefix(prefix)
+    key = rest.partition(": ")[0]
+    for override in overrides:
+        changed = override.partition("=")[0].strip()
+        is_its = f"{changed}.".startswith(f"{key}.") or key.startswith(f"{changed}.")
+        if rest != line and is_its:
+            return f"--set {override}: {rest}"
+    return line
 
 
 def of_overrides(overrides: Iterable[str]) -> PipelineConfig:
@@ -116,7 +143,7 @@ def find(path: str | Path) -> Path:
     if file.name == str(path) and os.path.isfile(shipped):
         return shipped
     problem = f"pipeline {str(path)!r}: no such file, and not one that is shipped"
-    raise ConfigError(unknown(problem, str(path), names(), "shipped"))
+    raise ConfigError(unknown(problem, file.stem, names(), "shipped"))
 
 
 def names() -> list[str]:
@@ -171,7 +198,8 @@ def _base_of(file: Path, name: str) -> Path:
     for candidate in (beside, shipped):
         if os.path.isfile(candidate):
             return candidate
-    raise ConfigError(f"{file}: base: {name!r} is neither beside it nor a shipped pipeline")
+    problem = f"{file}: base: {name!r} is neither beside it nor a shipped pipeline"
+    raise ConfigError(unknown(problem, Path(name).stem, names(), "shipped"))
 
 
 def _merge(base: Tree, over: Tree) -> Tree:

@@ -243,7 +243,7 @@ def find(name: str | Path) -> Path:
     if path.name == str(name) and os.path.isfile(shipped):
         return shipped
     problem = f"detector {str(name)!r}: no such file, and not one that is shipped"
-    raise ConfigError(unknown(problem, str(name), names(), "shipped"))
+    raise ConfigError(unknown(problem, path.stem, names(), "shipped"))
 
 
 def names() -> list[str]:

@@ -1,5 +1,8 @@
 """Errors that are for the user: what is wrong, where, and what to do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class RecoError(Exception):
     """Any failure a user can act on; the command line prints its message without a traceback."""
@@ -15,3 +18,12 @@ class FormatError(RecoError):
 
 class ConfigError(RecoError):
     """A configuration that does not make sense; the message names the key and its path."""
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Put a place, such as a file and a key, before what a ConfigError says."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None

@@ -1,5 +1,6 @@
 """Small real stages, to plan and run without networks."""
 
+import signal
 from typing import Annotated
 
 import numpy as np
@@ -14,7 +15,7 @@ WIDTH = 7
 
 
 class Grid(Stage):
-    """Every hit with a value above threshold is a voxel; a value of 13 is bad luck."""
+    """Every hit with a value above threshold is a voxel; 13 is bad luck, and 19 is Ctrl-C."""
 
     name = "grid"
 
@@ -24,6 +25,8 @@ class Grid(Stage):
     def __call__(self, hits: Hits) -> Voxels:
         if (hits.value.values == 13).any():
             raise InputError("a hit of 13 MeV,\nwhich nobody wants")
+        if (hits.value.values == 19).any():
+            signal.raise_signal(signal.SIGINT)
         kept = [value > self.options.threshold for value in hits.value]
         position = Ragged.of([x[k] for x, k in zip(hits.position, kept, strict=True)])
         return Voxels(

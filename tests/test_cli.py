@@ -1,6 +1,8 @@
 import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +26,13 @@ stages:
   tests.stages_for_tests:Classify: {}
   tests.stages_for_tests:Brightest: {}
 """
+MISTAKEN = {
+    "based.yaml": "base: lartcp",
+    "empty.yaml": "detector: generic",
+    "off.yaml": "stages: {voxelize: off}",
+    "gap.yaml": "stages: {voxelize: {}, points: {}}",
+    "two.yaml": "base: lartpc\ninput: {charge: q, energy: e}",
+}
 ROOT = Path(__file__).parents[1]
 
 
@@ -143,6 +152,21 @@ def test_several_inputs_go_to_a_folder(reco_command):
         ("run chain.yaml a.h5 --device tpu", "run.device"),
         ("run lartpcc a.h5", "did you mean 'lartpc'?"),
         ("run chain.yaml a.h5 --set detector=icaruss", "did you mean 'icarus'?"),
+        ("run chain.yaml a.h5 --set detector=ICARUS2", "--set detector=ICARUS2: detector: "),
+        ("run chain.yaml a.h5 --set detector=ICARUS2", "did you mean 'icarus'?"),
+        ("run lartpc a.h5 --set run.batch_size=a", "error: --set run.batch_size=a: run.batch_size"),
+        (
+            "run lartpc a.h5 --set stages.points.x=1",
+            "error: --set stages.points.x=1: stages.points",
+        ),
+        ("run lartpc a.h5 --set stages.segment.weights=segmnt", "did you mean 'segment'?"),
+        ("run based.yaml a.h5", "based.yaml: base: 'lartcp' is neither"),
+        ("run based.yaml a.h5", "did you mean 'lartpc'?"),
+        ("run empty.yaml a.h5", "empty.yaml: no stage to run"),
+        ("run off.yaml a.h5", "off.yaml: no stage to run"),
+        ("run gap.yaml a.h5", "gap.yaml: stage 'points' needs Semantics"),
+        ("run gap.yaml a.h5", "Semantics is made by 'segment': add it under `stages`"),
+        ("run two.yaml a.h5", "two.yaml: input: charge is 'q' and energy is 'e'"),
         ("run chain.yaml a.h5 --start 9", "the file has 1"),
         ("run chain.yaml a.h5 -o no/b.h5", "no/b.h5: cannot write here"),
         ("run chain.yaml a.h5 -o a.h5", "is the input itself"),
@@ -163,12 +187,39 @@ def test_mistakes_end_with_one_message(reco_command, words, message):
     hits_file(Path("a.h5"), [1.0])
     with h5py.File("other.h5", "w"):
         pass
+    for name, text in MISTAKEN.items():
+        Path(name).write_text(text)
     before = sorted(p.name for p in Path().iterdir())
     code, _, err = reco_command(*words.split())
     assert code == 1
     assert err.startswith("error: ")
     assert message in err
     assert sorted(p.name for p in Path().iterdir()) == before
+
+
+def test_ctrl_c_says_what_is_kept(reco_command):
+    hits_file(Path("a.h5"), [1.0])
+    hits_file(Path("b.h5"), [1.0], [19.0])
+    code, _, err = reco_command("run", "chain.yaml", "b.h5")
+    assert (code, "b_reco.h5 was not written, nothing of this run is kept" in err) == (130, True)
+    code, _, err = reco_command("run", "chain.yaml", "a.h5", "b.h5", "-o", "out")
+    assert (code, "1 of 2 inputs are done and kept in out; the same command" in err) == (130, True)
+    assert [path.name for path in Path("out").iterdir()] == ["a_reco.h5"]
+
+
+def test_submit_without_dask_leaves_nothing(reco_command, monkeypatch):
+    hits_file(Path("a.h5"), [1.0])
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    code, _, err = reco_command("submit", "chain.yaml", "a.h5", "-o", "out")
+    assert (code, "lartpc-reco[batch]" in err, Path("out").exists()) == (1, True, False)
+
+
+def test_run_tells_what_to_know_of_the_input(reco_command):
+    with h5py.File("a.h5", "w") as file:
+        for name in ("x", "y", "z", "charge", "energy", "event"):
+            file[f"hits/{name}"] = [1.0]
+    code, _, err = reco_command("run", "chain.yaml", "a.h5")
+    assert (code, "note: hits have 'charge' and 'energy': 'charge' is taken" in err) == (0, True)
 
 
 def test_an_output_is_kept_unless_told(reco_command):
@@ -264,7 +315,7 @@ def test_outputs_of_inputs(tmp_path):
     assert outputs_of(request(names[0])) == [(Path(names[0]), Path("a_reco.h5"))]
     folder = [(Path(names[0]), tmp_path / "a_reco.h5")]
     assert outputs_of(request(names[0], output=tmp_path)) == folder
-    with pytest.raises(RecoError, match="two inputs have the same name"):
+    with pytest.raises(RecoError, match=" and ".join(map(re.escape, names)) + " would both be"):
         outputs_of(request(*names, output=tmp_path))
     with pytest.raises(FormatError, match="no such file"):
         outputs_of(request("none*.root"))
@@ -286,6 +337,31 @@ def test_completion_knows_commands_options_stages_and_names(reco_command, monkey
     monkeypatch.setenv("COMP_WORDS", line)
     monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
     assert reco_command()[1].split() == found
+
+
+SHELLS = {
+    "bash": 'eval "$(_RECO_COMPLETE=source_bash reco)"; COMP_WORDS=(reco ins) COMP_CWORD=1; '
+    "_reco_completion reco; echo ${COMPREPLY[@]}",
+    # the functions of zsh that ask for a terminal say what they are given
+    "zsh": 'compdef() {}; _arguments() { print -r -- "$@" }; '
+    'eval "$(_RECO_COMPLETE=source_zsh reco)"; words=(reco ins) CURRENT=2; _reco_completion',
+    "fish": '_RECO_COMPLETE=source_fish reco | source; complete -C "reco ins"',
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_shell_itself_completes(shell):
+    program, here = shutil.which(shell), Path(sys.executable).parent
+    if program is None or not (here / "reco").is_file():
+        pytest.skip(f"no {shell}, or reco is not installed")
+    environment = {**os.environ, "PATH": f"{here}:{os.environ['PATH']}"}
+    plain = {"zsh": "-f", "fish": "--no-config", "bash": "--norc"}[shell]
+    ran = subprocess.run(
+        [program, plain, "-c", SHELLS[shell]],
+        capture_output=True, text=True, check=True, env=environment,
+    )  # fmt: skip
+    assert "inspect" in ran.stdout, ran
+    assert "simulate" not in ran.stdout
 
 
 def test_every_command_has_examples_that_are_understood():
@@ -316,6 +392,10 @@ def test_the_report_is_written_as_json(reco_command, realdata, tmp_path):
     code, out, _ = reco_command(*words)
     assert code == 0
     assert "4 events" in out
+    assert "classes, macro-F1" in out
+    assert len(out.splitlines()) < 45
+    everything = reco_command("evaluate", "b.h5", "--no-baselines", "--all")[1]
+    assert "confusion" in everything.lower() or "rows: truth" in everything
     assert json.loads(Path("b.json").read_text())["events"] == 4
     assert Path("page/figures.json").read_text() == Path("b.json").read_text()
     assert "Evaluation of 4 events" in Path("page/index.html").read_text()

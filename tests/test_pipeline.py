@@ -99,7 +99,8 @@ def test_missing_producer_is_named():
     with pytest.raises(ConfigError) as error:
         plan({"grid": Grid, "brightest": Brightest}, [Header, Hits])
     assert str(error.value) == (
-        "stage 'brightest' needs Semantics, which neither the input nor an earlier stage makes. "
+        "stage 'brightest' needs Semantics, which neither the input nor an earlier stage makes; "
+        "Semantics is made by 'segment': add it under `stages`, or use `base: lartpc`. "
         "Produced so far: Header (input), Hits (input), Voxels (grid)."
     )
 

@@ -38,6 +38,9 @@ def main() -> None:
             f"{error.name} is not installed; this command needs: pip install 'lartpc-reco[{extra}]'"
         )
         sys.exit(1)
-    except KeyboardInterrupt:
-        fail("interrupted; no output was written")
+    except SystemExit as left:
+        stopped = left.__context__ and left.__context__.__cause__  # typer takes Ctrl-C for itself
+        if not isinstance(stopped, KeyboardInterrupt):
+            raise
+        fail(f"interrupted; {str(stopped) or 'no output was written'}")
         sys.exit(130)

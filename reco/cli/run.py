@@ -1,7 +1,8 @@
 """`reco run`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,10 +50,26 @@ def run_all(pipeline: str, overrides: Sequence[str], request: Request) -> int:
 
     tell_first_run()
     _spare_extensions()
-    pipe = Pipeline(config, str(configuration.find(pipeline)))
-    if len(jobs) == 1:
-        return _run_one(pipe, *jobs[0], request)
-    return max(_run_on(pipe, path, output, request) for path, output in jobs)
+    source = str(configuration.find(pipeline))
+    with configuration.blaming(overrides, source):
+        pipe = Pipeline(config, source)
+        if len(jobs) == 1:
+            return _run_one(pipe, *jobs[0], request)
+        return _run_several(pipe, jobs, request)
+
+
+def _run_several(
+    pipe: "Pipeline", jobs: Sequence[tuple[str | Path, Path]], request: Request
+) -> int:
+    codes: list[int] = []
+    try:
+        codes.extend(_run_on(pipe, path, output, request) for path, output in jobs)
+    except KeyboardInterrupt:
+        done = f"{len(codes)} of {len(jobs)} inputs are done and kept in {jobs[0][1].parent}"
+        raise KeyboardInterrupt(
+            f"{done}; the same command goes on, and tells of each of these that it exists"
+        ) from None
+    return max(codes)
 
 
 def _spare_extensions() -> None:
@@ -110,10 +127,16 @@ def _into(folder: Path, paths: Sequence[str | Path]) -> list[tuple[str | Path, P
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RecoError(f"{folder}: cannot be made ({error.strerror}); -o FOLDER") from None
-    jobs = [(path, folder / _default(path)) for path in paths]
-    if len({output for _, output in jobs}) < len(jobs):
-        raise RecoError(f"{folder}: two inputs have the same name; run them one by one")
-    return jobs
+    inputs_of: dict[Path, list[str]] = {}
+    for path in paths:
+        inputs_of.setdefault(folder / _default(path), []).append(str(path))
+    for output, same in inputs_of.items():
+        if len(same) > 1:
+            raise RecoError(
+                f"{' and '.join(same)} would both be written to {output}; run them one by one, "
+                "each with an -o of its own"
+            )
+    return [(path, folder / _default(path)) for path in paths]
 
 
 def _default(path: str | Path) -> Path:
@@ -121,7 +144,7 @@ def _default(path: str | Path) -> Path:
 
 
 def _run_one(pipe: "Pipeline", path: str | Path, output: Path, request: Request) -> int:
-    with progress(Path(path).name) as report:
+    with progress(Path(path).name) as report, _kept(output):
         summary = pipe.process(
             path,
             output,
@@ -134,9 +157,23 @@ def _run_one(pipe: "Pipeline", path: str | Path, output: Path, request: Request)
         )
     show(summary)
     places = scale.of_places(summary.outside, summary.hits, pipe.detector)
-    for odd in (*places, *scale.of_output(summary.output, pipe.detector)):
+    for odd in (*summary.notes, *places, *scale.of_output(summary.output, pipe.detector)):
         print(f"note: {odd}", file=sys.stderr)
     return SOME_FAILED if summary.failed else 0
+
+
+@contextmanager
+def _kept(output: Path) -> Iterator[None]:
+    """On Ctrl-C, say what there is."""
+    before = output.exists()
+    try:
+        yield
+    except KeyboardInterrupt:
+        there = "is the one from before" if before else "was not written"
+        raise KeyboardInterrupt(
+            f"{output} {there}, nothing of this run is kept, as an output appears when it is "
+            "complete; `reco submit` keeps what is done, in pieces, and goes on from there"
+        ) from None
 
 
 def show(summary: "Summary") -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from reco import config as configuration
@@ -58,6 +59,8 @@ def submit_files(request: Request, name: str, number: int | None, tries: int, dr
     if dry_run:
         _show_plan(request, chosen)
         return 0
+    for package in ("distributed", "dask_jobqueue"):
+        import_module(package)  # where it is missing, that is told before a folder is made
 
     def on_site(job: Job, items: Sequence[WorkItem]) -> Iterable[list[engine.Result]]:
         if items:

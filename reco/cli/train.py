@@ -38,9 +38,19 @@ def train_files(
         prepare(pipe, stage, [*training, *validation], folder)
         _in_processes(processes)
         return
-    path = train_stage(pipe, stage, training, validation, chosen, folder, start_from)
+    try:
+        path = train_stage(pipe, stage, training, validation, chosen, folder, start_from)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_kept(folder, stage)) from None
     if int(os.environ.get("RANK", "0")) == 0:
         print(f"weights written to {path}; to use them: --set stages.{stage}.weights={path}")
+
+
+def _kept(folder: Path, stage: str) -> str:
+    checkpoint = folder / stage / "last.ckpt"
+    if checkpoint.exists():
+        return f"{checkpoint} is the last checkpoint; the same command goes on from it"
+    return f"there is no checkpoint yet; events that were prepared are kept in {folder / 'cache'}"
 
 
 def _in_processes(n: int) -> None:

@@ -1,7 +1,7 @@
 """A pipeline that can run: configuration, detector, and the stages once they are needed."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -19,7 +19,7 @@ from reco.data.product import Product, column_of
 from reco.data.products import Header, Hits, Outcome, Quantity, TruthDeposits, Voxels
 from reco.data.ragged import Array, Ragged
 from reco.detector import Detector
-from reco.errors import ConfigError, RecoError
+from reco.errors import ConfigError, RecoError, naming
 from reco.io.store import Writer
 from reco.pipeline.arrays import hits_of
 from reco.pipeline.causes import Cause, Causes
@@ -52,6 +52,7 @@ class Summary:
     stage_seconds: per stage, reading and writing among them. seconds: from the first event to the
     last. failures: why events failed, the commonest reason first. first_empty: (entry, message) of
     the first empty one, if there is any. hits, outside: read, and those outside the detector.
+    notes: what to know of the input.
     """
 
     output: Path
@@ -65,6 +66,7 @@ class Summary:
     first_empty: tuple[int, str] | None = None
     hits: int = 0
     outside: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def reconstructed(self) -> int:
@@ -78,8 +80,9 @@ class Pipeline:
     """
 
     def __init__(self, config: PipelineConfig, source: str = "pipeline") -> None:
-        self.config = config
-        self.detector = Detector.load(config.detector)
+        self.config, self.source = config, source
+        with naming(f"{source}: detector"):
+            self.detector = Detector.load(config.detector)
         self.device = _device(config.run.device)
         self._classes: dict[str, type[Stage]] = {}
         self._options: dict[str, StageOptions] = {}
@@ -95,11 +98,14 @@ class Pipeline:
     @classmethod
     def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> "Pipeline":
         """Read a pipeline file; see `reco.config.load`."""
-        return cls(configuration.load(path, overrides), str(configuration.find(path)))
+        overrides, source = tuple(overrides), str(configuration.find(path))
+        with configuration.blaming(overrides, source):
+            return cls(configuration.load(path, overrides), source)
 
     def plan(self, kinds: Iterable[type[Product]], until: str | None = None) -> Plan:
         """The order of the stages on an input that has these products."""
-        return plan(self._classes, kinds, until)
+        with naming(self.source):
+            return plan(self._classes, kinds, until)
 
     def run(
         self,
@@ -196,7 +202,8 @@ class Pipeline:
             internal = self.config.output.internal
             keep = internal if internal is not None else until is not None
             with Writer(output, facts, internal=keep) as writer:
-                return _write(writer, executor, source, chosen, progress)
+                summary = _write(writer, executor, source, chosen, progress)
+        return replace(summary, notes=source.notes)
 
     def _event(self, bundle: Bundle, source: Source | None = None) -> "Event":
         from reco.event import Event  # `reco run` goes without awkward
@@ -227,7 +234,8 @@ class Pipeline:
         for step in steps.steps:
             key = (step.name, str(device))
             if key not in self._stages:
-                self._stages[key] = step.stage(self._options[step.name], context)
+                with naming(f"{self.source}: stages.{step.name}"):
+                    self._stages[key] = step.stage(self._options[step.name], context)
         return {step.name: self._stages[step.name, str(device)] for step in steps.steps}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from reco.config import check_until
 from reco.data.product import Product
 from reco.errors import ConfigError
+from reco.stages import STAGES, find
 from reco.stages.base import Stage
 
 Kind = type[Product]
@@ -39,15 +40,23 @@ def plan(
     """Order the stages so that each finds its inputs; ties go to the one named first.
 
     available: products of the input. until: the last stage to run. Raises ConfigError where a
-    product has two producers or none.
+    product has two producers or none, and where there is nothing to run.
     """
     given = tuple(available)
+    if not stages:
+        raise ConfigError(
+            "no stage to run: `stages` is empty, or all of them are off; with `base: lartpc` a "
+            "pipeline starts from the whole chain"
+        )
     steps = [_step(name, stage) for name, stage in stages.items()]
     _check_single_producers(steps)
     check_until(until, stages)
     stored = tuple(step.name for step in steps if step.output in given)
     ordered, rest = _order([step for step in steps if step.name not in stored], given)
     _check_all_placed(rest, ordered, given)
+    if not ordered and not stored:
+        names = ", ".join(step.name for step in rest)
+        raise ConfigError(f"no stage to run: the input has no truth, which {names} would need")
     whole = Plan(tuple(ordered), stored, tuple(step.name for step in rest))
     return whole if until is None else replace(whole, steps=_up_to(whole, until, given))
 
@@ -115,11 +124,22 @@ def _check_all_placed(rest: Sequence[Step], ordered: Sequence[Step], given: Sequ
     # report the root of the trouble: a stage that waits for nothing another waiting stage makes
     pending = {step.output for step in rest}
     root = next((s for s in needed if not pending & ({*s.inputs} - made)), needed[0])
-    missing = [kind.__name__ for kind in root.inputs if kind not in made]
+    missing = [kind for kind in root.inputs if kind not in made]
     raise ConfigError(
-        f"stage {root.name!r} needs {', '.join(missing)}, which neither the input nor an earlier "
-        f"stage makes. {_so_far(ordered, given)}"
+        f"stage {root.name!r} needs {', '.join(kind.__name__ for kind in missing)}, which neither "
+        f"the input nor an earlier stage makes{''.join(map(_way_to, missing))}. "
+        f"{_so_far(ordered, given)}"
     )
+
+
+def _way_to(kind: Kind) -> str:
+    """What would give a product that is missing."""
+    maker = next((name for name in STAGES if find(name).signature().output is kind), None)
+    if maker:
+        return (
+            f"; {kind.__name__} is made by {maker!r}: add it under `stages`, or use `base: lartpc`"
+        )
+    return f"; {kind.__name__} comes with inputs that hold truth" if "Truth" in repr(kind) else ""
 
 
 def _so_far(steps: Sequence[Step], given: Sequence[Kind]) -> str:

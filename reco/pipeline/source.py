@@ -19,13 +19,14 @@ class Source(Closing, Protocol):
     """Random access to the products of one file; `len` is its number of events.
 
     kinds: types of products that every read gives. provenance: how the file was made, as far as
-    it says so itself.
+    it says so itself. notes: what to know of it.
     """
 
     path: str | Path
     kinds: tuple[type[Product], ...]
     format: str
     provenance: Mapping[str, Any]
+    notes: tuple[str, ...]
 
     def __len__(self) -> int: ...
 
@@ -39,7 +40,7 @@ class FileSource(Closing):
         self.path = path
         self._reader = open_input(path, branches)
         description = self._reader.describe()
-        self.format = description.format
+        self.format, self.notes = description.format, description.notes
         self.provenance: Mapping[str, Any] = {}
         if isinstance(self._reader, NativeReader):
             self.provenance = self._reader.store.provenance
@@ -64,6 +65,7 @@ class StoredSource(Closing):
         self._stored = StoredProducts(path)
         self.kinds = self._stored.products
         self.format = "reco"
+        self.notes: tuple[str, ...] = ()
         self.provenance: Mapping[str, Any] = self._stored.provenance
         if Header not in self.kinds:
             self._stored.close()
