@@ -93,7 +93,6 @@ def _like(group: h5py.Group, name: str, column: h5py.Dataset) -> Growing:
         dtype=column.dtype,
         chunks=column.chunks,
         compression=column.compression,
-        shuffle=column.shuffle,
     )
     for key, value in column.attrs.items():
         made.attrs[key] = value

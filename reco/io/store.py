@@ -26,7 +26,6 @@ from reco.io.whole import Whole
 FORMAT = "reco"
 VERSION = 1
 _ROWS_PER_CHUNK = 16384
-_PACKED = {"compression": "lzf", "shuffle": True}
 _NOISY = {
     "hits": {"value"},
     "voxels": {"energy", "features", "semantic_scores"},
@@ -162,14 +161,13 @@ def _split(spec: Column, values: Array) -> list[tuple[str, Array]]:
 
 
 def _create(group: h5py.Group, name: str, shape: tuple[int, ...], spec: Column) -> h5py.Dataset:
-    noisy = name in _NOISY.get(spec.table, ())
     data = group.create_dataset(
         name,
         shape=(0, *shape),
         maxshape=(None, *shape),
         dtype=np.dtype(spec.dtype),
         chunks=(512 if spec.table == EVENTS else _ROWS_PER_CHUNK, *shape),
-        **({} if noisy else _PACKED),
+        compression=None if name in _NOISY.get(spec.table, ()) else "lzf",
     )
     data.attrs["unit"] = spec.unit
     data.attrs["doc"] = spec.doc
