@@ -1,9 +1,11 @@
 """What running in pieces costs: two workers against one, and the bookkeeping of many items.
 
-    python benchmarks/batch.py speed                    # real events, one worker and then two
+    python benchmarks/batch.py speed                    # events, one worker and then two: minutes
     python benchmarks/batch.py scale --items 100000     # no events: manifest, status, Dask alone
 
-Start-up of the workers is left out of `speed`: every worker makes one item before the clock starts.
+`speed` makes items of the default size, of the sample's 20 events again and again, so that no
+worker waits for another at the end. Start-up of the workers is left out: each makes 20 events
+before the clock starts.
 """
 
 import argparse
@@ -23,14 +25,14 @@ from reco.batch import engine
 from reco.batch.engine import Result, on_workers, workers
 from reco.batch.manifest import NAME, SHARDS, Shard, ledger
 from reco.batch.merge import merge
-from reco.batch.plan import WorkItem
+from reco.batch.plan import EVENTS_PER_ITEM, WorkItem
 from reco.batch.run import Request, carry_out, plan
 from reco.batch.site import Local
 from reco.batch.worker import Job
 from reco.cli.submit import lines
 from reco.data.products import Header, Hits
 from reco.data.ragged import Ragged
-from reco.io.store import Writer
+from reco.io.store import StoredProducts, Writer
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "data_samples" / "lartpc.h5"
@@ -95,16 +97,23 @@ def timed(what: Callable[[], object]) -> Spent:
     return spent
 
 
-def speed(folder: Path, copies: int, size: int) -> None:
-    """Events of the sample, which is copied so that there are several files."""
-    names = [folder / f"{i}.h5" for i in range(copies)]
-    for name in names:
-        shutil.copy(SAMPLE, name)
-    pipeline = config.load("lartpc", [f"run.batch_size={size}"])
+def repeated(path: Path, events: int) -> Path:
+    """The events of the sample, again and again."""
+    with StoredProducts(SAMPLE) as stored, Writer(path, stored.provenance) as out:
+        for first in range(0, events, len(stored)):
+            out.write(stored.read(0, min(len(stored), events - first)))
+    return path
+
+
+def speed(folder: Path, items: int, size: int) -> None:
+    """Events of the sample; merging is of what two workers made."""
+    source = repeated(folder / "events.h5", items * size)
+    names = [Path(shutil.copy(SAMPLE, folder / f"{i}.h5")) for i in range(2)]
+    pipeline = config.load("lartpc")
     rates, book = [], None
     for n in (1, 2):
-        request = Request(pipeline, names, folder / str(n), size)
-        warm = dataclasses.replace(request, output=folder / f"warm{n}", paths=names[:n], size=99)
+        request = Request(pipeline, [source], folder / str(n), size)
+        warm = dataclasses.replace(request, output=folder / f"warm{n}", paths=names[:n])
         with workers(Local(kind="local", workers=n), folder, tries=1) as client:
             client.wait_for_workers(n)
             carry_out(warm, Clock(client, engine.attempt), silent)
@@ -116,7 +125,6 @@ def speed(folder: Path, copies: int, size: int) -> None:
         stored = sum(shard.bytes for _, shard in book.shards.values())
         print(f"{n} workers: {events} events, {rates[-1]:.2f} events/s")
     merging = timed(lambda: merge(folder / "2", folder / "merged.h5"))
-    items = len(book.shards)
     print(f"two over one: {rates[1] / rates[0]:.2f}")
     print(f"manifest: {clock.manifest.per(items)} per item")
     print(f"merge: {merging.per(items)} per shard, {stored / merging.wall / 1e6:.0f} MB/s")
@@ -147,17 +155,16 @@ def scale(folder: Path, items: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["speed", "scale"])
-    parser.add_argument("--copies", type=int, default=12, help="of the sample of 20 events")
-    parser.add_argument("--events", type=int, default=10, help="per item of `speed`")
-    parser.add_argument("--items", type=int, default=100_000, help="of `scale`")
+    parser.add_argument("--events", type=int, default=EVENTS_PER_ITEM, help="per item of `speed`")
+    parser.add_argument("--items", type=int, help="2 of `speed`, 100,000 of `scale`")
     options = parser.parse_args()
     load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
     print(f"{os.cpu_count()} cores, load {load}")
     with tempfile.TemporaryDirectory() as name:
         if options.what == "speed":
-            speed(Path(name), options.copies, options.events)
+            speed(Path(name), options.items or 2, options.events)
         else:
-            scale(Path(name), options.items)
+            scale(Path(name), options.items or 100_000)
 
 
 if __name__ == "__main__":

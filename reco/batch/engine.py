@@ -180,6 +180,7 @@ def workers(site: Site, folder: Path, tries: int) -> Iterator["Client"]:
         "distributed.comm.timeouts.tcp": "10 minutes",  # a busy machine is no dead one
         "distributed.comm.timeouts.connect": "2 minutes",
         "distributed.worker.memory.pause": False,  # a paused worker might never go on
+        "distributed.worker.profile.enabled": False,  # a hundred looks a second at the worker
     }
     with dask.config.set(settings), _cluster(site, folder) as cluster, Client(cluster) as client:
         yield client

@@ -58,8 +58,11 @@ class _Queue(_Schema):
 
     def common(self, folder: Path) -> dict[str, Any]:
         """Options of every kind of queue, as dask-jobqueue names them."""
-        # Dask pauses a worker whose memory is nearly full, and it might never go on
-        always = _threads(self.cores) | {"DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False"}
+        # Dask pauses a worker whose memory is nearly full, and it might never go on; its profiler
+        # looks at the worker a hundred times a second
+        unwanted = ("MEMORY__PAUSE", "PROFILE__ENABLED")
+        dask = {f"DASK_DISTRIBUTED__WORKER__{name}": "False" for name in unwanted}
+        always = _threads(self.cores) | dask
         exports = [
             f"export {name}={shlex.quote(value)}"
             for name, value in (always | self.environment).items()
