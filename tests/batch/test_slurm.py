@@ -5,14 +5,17 @@ Needs Debian's `slurm-wlm` and `munge`; `pytest -m slow tests/batch/test_slurm.p
 
 import os
 import platform
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 from reco.batch.manifest import SHARDS
 from reco.batch.merge import merge
@@ -26,6 +29,7 @@ from tests.batch.conftest import (
     same_bits,
     wait_until,
 )
+from tests.conftest import ROOT
 from tests.test_cli import hits_file
 
 pytest.importorskip("dask_jobqueue")
@@ -193,3 +197,23 @@ def test_jobs_that_run_out_of_time_are_replaced(slurm, tmp_path, processes):
     assert process.returncode == 0, out
     assert len(list((tmp_path / "out" / "logs").glob("*.log"))) > 2
     assert is_whole(tmp_path / "out", *work, tmp_path)
+
+
+def trained(folder: Path) -> int:
+    """Train with two processes, as a job; its exit code."""
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    job = shlex.join([*words, "-m", "tests.batch.training", str(folder)])
+    options = ["--wait", "-c2", f"--chdir={ROOT}", f"--output={folder}/%j.log", "--wrap", job]
+    return subprocess.run(["sbatch", *options], capture_output=True, timeout=900).returncode
+
+
+def test_a_training_that_was_lost_goes_on_in_the_next_job(slurm, tmp_path):
+    lost, whole = tmp_path / "lost", tmp_path / "whole"
+    for folder in (lost, whole):
+        folder.mkdir()
+    (whole / "was lost").touch()
+    assert (trained(lost), trained(lost), trained(whole)) == (1, 0, 0)
+    a, b = (torch.load(folder / "last.ckpt", weights_only=True) for folder in (lost, whole))
+    assert a["step"] == b["step"]
+    for part in ("module", "average"):
+        assert all(torch.equal(value, b[part][name]) for name, value in a[part].items())
