@@ -181,7 +181,7 @@ def node_features(voxels: VoxelTable, members: Members, shape: Shapes, points: T
         score,
         -(score * np.log(np.maximum(score, 1e-6))).sum(axis=1, keepdims=True),
         best,
-        *members.mean_and_max(voxels.features.astype(np.float32)),
+        *members.mean_and_max(voxels.features),
     ]
     return np.concatenate(blocks, axis=1).astype(np.float32)
 

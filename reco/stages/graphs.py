@@ -71,7 +71,7 @@ class Scene:
                 index.astype(np.float64),
                 voxels.energy[event].astype(np.float64),
                 semantics.scores[event].astype(np.float64),
-                semantics.features[event],
+                torch.tensor(semantics.features[event]).float().numpy(),  # numpy takes 0.4 ms
             ),
             semantics.affinity[event],
             PointTable(place, points.type[event], points.score[event]),

@@ -53,7 +53,8 @@ class Segment(LearnedStage):
 
 def decode(output: BackboneOutput) -> Semantics:
     """One event: logits to probabilities, and to the precision that is stored."""
-    scores = output.semantic.softmax(dim=1).cpu().numpy()
+    # over the first dimension ten times faster
+    scores = np.ascontiguousarray(output.semantic.T.softmax(dim=0).T.cpu().numpy())
     return Semantics(
         scores=Ragged.one(scores),
         semantic=Ragged.one(scores.argmax(axis=1).astype(np.int8)),
@@ -66,4 +67,4 @@ def decode(output: BackboneOutput) -> Semantics:
 
 
 def _half(values: torch.Tensor) -> Ragged:
-    return Ragged.one(values.cpu().numpy().astype(np.float16))
+    return Ragged.one(values.half().cpu().numpy())
