@@ -2,11 +2,13 @@
 
     python benchmarks/chain.py --events 20
 
-- A stage is timed on every event alone; minimum and median over the events. The latency is their
-  sum without reading, writing, and the stages for truth, which a run on data does not have.
+- A stage is timed on every event alone, the better of two times; median over the events. The
+  latency is their sum without reading, writing, and the stages for truth, which a run on data does
+  not have.
 - Events/s are those of runs in batches as `reco run` makes them, from reading to writing, after
   start-up: one process with one thread and with all, and one process on each core.
-- Large events are simulated ones laid over each other, mirrored at random. The exponent is the
+- Events of a given size are simulated ones laid over each other, mirrored at random; the best of
+  three times, with one thread and with all. The exponent is the
   slope of log time over log voxels.
 - The start-up is the time of `reco run --stop 1` as a process of its own, from nothing to its exit:
   first with an empty cache of compiled kernels, as on a machine that never ran it, then again.
@@ -38,8 +40,8 @@ ROOT = Path(__file__).parents[1]
 UNET = "segment"
 BESIDE = ("read", "truth_voxels", "labels", "matches", "write")
 """What is not of the latency: files, and the stages for truth."""
-REPORTED = 31_500
-"""Voxels of the large event whose time is printed by itself."""
+REPORTED = (3300, 31_500)
+"""Voxels of the events whose times are printed by themselves."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +67,20 @@ def checked(summary: Summary) -> Summary:
 
 
 def per_event(job: Job, folder: Path) -> dict[str, np.ndarray]:
-    """Milliseconds of each stage for each event alone, after one event that warms up; of writing,
-    the mean in a file that takes one event after the other."""
+    """Milliseconds of each stage for each event alone, the better of two; of writing, the mean in
+    a file that takes one event after the other."""
     pipe = job.load(batch_size=1)
-    checked(pipe.process(job.file, folder / "warm.h5", stop=1))
-    whole = checked(pipe.process(job.file, folder / "all.h5", stop=job.events))
+    checked(pipe.process(job.file, folder / "warm.h5", stop=1, overwrite=True))
+    whole = checked(pipe.process(job.file, folder / "all.h5", stop=job.events, overwrite=True))
     times: dict[str, list[float]] = {}
     for i in range(whole.events):
         output = folder / f"{i}.h5"
-        summary = checked(pipe.process(job.file, output, start=i, stop=i + 1))
+        runs = [checked(pipe.process(job.file, output, start=i, stop=i + 1, overwrite=True))]
+        runs += [checked(pipe.process(job.file, output, start=i, stop=i + 1, overwrite=True))]
         output.unlink()
-        for stage, seconds in summary.stage_seconds.items():
-            times.setdefault(stage, []).append(1e3 * seconds)
+        for stage in runs[0].stage_seconds:
+            best = min(run.stage_seconds[stage] for run in runs)
+            times.setdefault(stage, []).append(1e3 * best)
     times["write"] = [1e3 * whole.stage_seconds["write"] / whole.events] * whole.events
     return {stage: np.array(ms) for stage, ms in times.items()}
 
@@ -116,7 +120,7 @@ def overlaid(events: Iterable[Hits], mirror: np.ndarray, n_hits: int) -> Hits:
 
 
 def large(job: Job, sizes: Iterable[int]) -> list[tuple[int, float]]:
-    """(voxels, seconds) of events of about these numbers of voxels; the better of two runs."""
+    """(voxels, seconds) of events of about these numbers of voxels; the best of three runs."""
     pipe = job.load(batch_size=1)
     with open_source(job.file, pipe.config.input) as source:
         pool = [source.read(i, i + 1)[Hits] for i in range(min(len(source), job.events or 50))]
@@ -125,7 +129,7 @@ def large(job: Job, sizes: Iterable[int]) -> list[tuple[int, float]]:
     for size in sizes:
         hits = overlaid(pool, detector.lower + detector.upper, size)
         times = []
-        for _ in range(2):
+        for _ in range(3):
             began = time.perf_counter()
             event = pipe(hits)
             times.append(time.perf_counter() - began)
@@ -156,24 +160,39 @@ def processor() -> str:
     return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "unknown")
 
 
-def stages_table(times: dict[str, np.ndarray]) -> list[str]:
-    chain = sum(ms for stage, ms in times.items() if stage not in BESIDE)
-    share = 100 * np.median(times[UNET] / chain)
-    rows = {**times, "latency": chain}
+def chain(times: dict[str, np.ndarray]) -> np.ndarray:
+    """Latency of each event."""
+    return np.asarray(sum(ms for stage, ms in times.items() if stage not in BESIDE))
+
+
+def stages_table(times: dict[int, dict[str, np.ndarray]]) -> list[str]:
+    """times: by number of threads."""
+    columns = [{**found, "latency": chain(found)} for found in times.values()]
+    share = [100 * np.median(found[UNET] / chain(found)) for found in times.values()]
+    head = "".join(f"{f'{n} thread' + 's' * (n > 1):>12s}" for n in times)
     return [
-        f"share of the U-Net {share:.0f} %",
         "",
-        f"{'ms per event':18s} {'min':>8s} {'median':>8s}",
-        *(f"{n:18s} {ms.min():8.1f} {np.median(ms):8.1f}" for n, ms in rows.items()),
+        f"{'ms per event, median':22s}{head}",
+        *(f"{n:22s}{''.join(f'{np.median(c[n]):12.1f}' for c in columns)}" for n in columns[0]),
+        f"{'share of the U-Net, %':22s}{''.join(f'{percent:12.0f}' for percent in share)}",
     ]
 
 
-def events_table(found: list[tuple[int, float]]) -> list[str]:
-    voxels, seconds = np.array(found).T
-    slope = np.polyfit(np.log(voxels), np.log(seconds), 1)[0] if len(found) > 1 else float("nan")
-    reported = np.exp(np.interp(np.log(REPORTED), np.log(voxels), np.log(seconds)))
-    lines = [f"{v:10,.0f} voxels {s:10.3f} s {1e6 * s / v:8.1f} us/voxel" for v, s in found]
-    return ["", *lines, f"exponent {slope:.2f}; {REPORTED:,} voxels {reported:.2f} s"]
+def events_table(found: dict[int, list[tuple[int, float]]]) -> list[str]:
+    """found: by number of threads."""
+    voxels = np.array([n for n, _ in next(iter(found.values()))])
+    seconds = {n: np.array([s for _, s in rows]) for n, rows in found.items()}
+    lines = [
+        f"{v:10,d} voxels{''.join(f'{1e3 * s[i]:10.1f} ms' for s in seconds.values())}"
+        for i, v in enumerate(voxels)
+    ]
+    for n, s in seconds.items():
+        slope = np.polyfit(np.log(voxels), np.log(s), 1)[0] if len(s) > 1 else float("nan")
+        asked = [v for v in REPORTED if v <= voxels.max()]
+        at = 1e3 * np.exp(np.interp(np.log(asked), np.log(voxels), np.log(s)))
+        times = [f"; {v:,} voxels {t:.0f} ms" for v, t in zip(asked, at, strict=True)]
+        lines.append(f"with {n} thread{'s' * (n > 1)}: exponent {slope:.2f}{''.join(times)}")
+    return ["", *lines]
 
 
 def main() -> None:
@@ -185,16 +204,17 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=300_000, help="voxels, about; 0: none")
     options = parser.parse_args()
     job = Job(options.pipeline, options.file.resolve(), options.events, options.threads)
-    sizes = [n for n in (1000, 3300, 10_000, REPORTED, 100_000) if n < options.largest]
+    sizes = [n for n in (1000, 3300, 10_000, 31_500, 100_000) if n < options.largest]
+    both = [replace(job, threads=n) for n in sorted({1, options.threads})]
     sizes += [options.largest] * (options.largest > 0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         begin = start_up(job, folder)
-        times = per_event(job, folder)
+        times = {one.threads: per_event(one, folder) for one in both}
         one = in_batches(replace(job, threads=1), folder, stop=job.events)
         run = in_batches(job, folder, stop=job.events)
         shared = in_processes(job, folder, job.threads, run.events)
-        found = large(job, sizes)
+        found = {one.threads: large(one, sizes) for one in both} if sizes else {}
     load = ", ".join(f"{x:.1f}" for x in os.getloadavg()) if hasattr(os, "getloadavg") else "?"
     lines = [
         f"machine            {processor()}, {os.cpu_count()} cores, load {load}",
