@@ -22,6 +22,7 @@ from reco.stages.learned import LearnedStage
 from reco.train.loop import Schedule
 
 ROOT = Path(__file__).parents[1]
+PLACE = re.compile(r"^\*Made from the code, with the site: .*?\*$", re.DOTALL | re.MULTILINE)
 LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
@@ -31,8 +32,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "index.md": _moved("README.md"),
         "contributing.md": _moved("CONTRIBUTING.md"),
         "changelog.md": _moved("CHANGELOG.md"),
-        "configuration.md": configuration(),
-        "stages.md": stages(),
     }
     for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
         pages[f"notebooks/{path.stem}.md"] = _notebook(path)
@@ -42,8 +41,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the table of detectors where docs/detectors.md has a place for it."""
-    return markdown.replace("<!-- detectors -->", detectors())
+    """Put what is made where a page has a place for it, and links to where pages are moved."""
+    markdown = markdown.replace("](../CONTRIBUTING.md", "](contributing.md")
+    made = {"detectors.md": detectors, "configuration.md": configuration, "stages.md": stages}
+    make = made.get(page.file.src_uri)
+    return PLACE.sub(lambda _: make(), markdown) if make else markdown
 
 
 def detectors() -> str:
@@ -79,10 +81,6 @@ def configuration() -> str:
     """Every key of every file that a user writes, from the schemas that check them."""
     return "\n\n".join(
         [
-            "# Configuration reference",
-            "Made from the schemas that check the files, when the site is built. How the files are "
-            "used: [the chain](chain.md), [formats](formats.md), [detectors](detectors.md), "
-            "[training](training.md).",
             *_section("The pipeline file", PipelineConfig, ""),
             "The options of each stage are in [Stages](stages.md).",
             *_section("The detector file", DetectorSchema, ""),
@@ -94,11 +92,7 @@ def configuration() -> str:
 def stages() -> str:
     """What every stage takes, gives and can be told."""
     parts = [
-        "# Stages",
-        "Made from the code when the site is built. A stage takes products and gives one; a "
-        "product is columns of the tables in the [output file](output.md). Columns marked * are "
-        "written only with `output: {internal: true}` or `--until`. Options go under `stages:` of "
-        "the pipeline file, or are set as in `--set stages.voxelize.threshold=0.05`.",
+        "Columns marked * are written only with `output: {internal: true}` or `--until`.",
     ]
     for name in STAGES:
         parts += _stage(find(name))

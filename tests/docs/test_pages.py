@@ -85,6 +85,13 @@ def test_every_option_in_a_sentence_exists(page):
         assert {word for word in rest if word.startswith("--")} <= known | {"--help"}, text
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_to_files_of_the_repository(page):
+    """So that they work where no site was built, too."""
+    for target in re.findall(r"\]\((?!\w+:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
 @pytest.mark.parametrize("page", ["chain", "display", "detectors", "formats"])
 def test_the_commands_of_a_page_run(page, folder, monkeypatch):
     page = enter(folder, page, monkeypatch)
