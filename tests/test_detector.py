@@ -146,3 +146,11 @@ def test_cathodes_are_no_walls_but_the_sides_of_a_cryostat_are():
     np.testing.assert_allclose(icarus.wall_distance(points), [148.26, 0.01, -61.94, -1], atol=1e-9)
     np.testing.assert_allclose(icarus.bath_of(points)[1, :, 0], [-358.49, -61.94])
     assert icarus.wall_distance(np.zeros((0, 3))).shape == (0,)
+
+
+@pytest.mark.parametrize("name", [name for name in names() if name != "generic"])
+def test_every_value_of_an_experiment_has_its_source(name):
+    """A comment on the line of each key, or on the first line of those below it."""
+    text = find(name).read_text()
+    for key in yaml.safe_load(text).keys() - {"name"}:
+        assert re.search(rf"^{key}:[^\n]*(\n +\w+:[^\n]*)?#", text, re.MULTILINE), key
