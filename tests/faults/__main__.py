@@ -33,7 +33,8 @@ def main() -> int:
             found = kill_submitters(source, Path(name), submitted)
             print(f"reco submit: {found}; every shard once, merged as one run", flush=True)
         if words.events:
-            faults += grows("small stages", pipeline(3), source, words.events)
+            many = write_hits(Path(name) / "many.h5", [[1.0 + i % 7, 2.0] for i in range(600)])
+            faults += grows("small stages", pipeline(3), many, words.events)
             chain = Pipeline.load("lartpc")
             faults += grows("whole chain", chain, SAMPLE, words.events // 10)
     return int(faults > 0)

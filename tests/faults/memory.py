@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import linregress
 
 from reco.pipeline import Pipeline
 from tests.conftest import ROOT
 
 SAMPLE = ROOT / "data_samples" / "lartpc.h5"
+DAY = 1_000_000
+"""Events of a day, at twelve a second."""
 
 
 def limit(room: int) -> None:
@@ -30,21 +33,27 @@ def resident() -> int:
 
 @dataclass(frozen=True)
 class Growth:
-    """events: read. before, after: mean bytes in memory over the second quarter and the last."""
+    """events: read. before, after: mean bytes in memory over the second quarter and the last.
+
+    slope, error: bytes per event, of a straight line through all but the first quarter.
+    """
 
     events: int
     before: float
     after: float
+    slope: float
+    error: float
 
     @property
     def relative(self) -> float:
         return self.after / self.before - 1
 
     def __str__(self) -> str:
-        apart = 2 / self.events * (self.after - self.before)
+        day = f"{DAY * self.slope / 1e6:+.0f} +- {DAY * self.error / 1e6:.0f} MB"
         return (
-            f"{self.events} events: {self.before / 1e6:.0f} MB in the second quarter, "
-            f"{self.after / 1e6:.0f} MB in the last: {self.relative:+.2%}, {apart:+.0f} per event"
+            f"{self.events} events: {self.before / 1e6:.1f} MB in the second quarter, "
+            f"{self.after / 1e6:.1f} MB in the last: {self.relative:+.2%}; {self.slope:+.0f} +- "
+            f"{self.error:.0f} bytes per event, which would be {day} for {DAY} events"
         )
 
 
@@ -56,8 +65,12 @@ def growth(pipeline: Pipeline, source: Path, events: int) -> Growth:
         for _ in pipeline.run(source):
             done += 1
         seen.append(resident())
-    quarters = np.array_split(np.array(seen, float), 4)
-    return Growth(done, float(quarters[1].mean()), float(quarters[3].mean()))
+    levels = np.array(seen, float)
+    quarters = np.array_split(levels, 4)
+    settled = levels[len(quarters[0]) :]
+    line = linregress(np.arange(len(settled)) * done / len(levels), settled)
+    means = float(quarters[1].mean()), float(quarters[3].mean())
+    return Growth(done, *means, float(line.slope), float(line.stderr))
 
 
 def main() -> None:
