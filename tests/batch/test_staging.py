@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import ThreadingHTTPServer
@@ -24,21 +25,35 @@ pytest.importorskip("aiohttp")
 
 
 class Moody(Parts):
-    """Refuses the first request for whole files, and serves the others."""
+    """Refuses the first request for a whole file, breaks off in the middle of the second, and takes
+    its time for all others."""
 
-    refused: ClassVar[list[str]] = []
+    whole: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
-        if self.headers.get("Range") is None and not self.refused:
-            self.refused.append(self.path)
-            self.send_error(503)
-            return
+        if self.headers.get("Range") is None:
+            self.whole.append(self.path)
+            if len(self.whole) == 1:
+                self.send_error(503)
+                return
+            if len(self.whole) == 2:
+                self.break_off()
+                return
+        time.sleep(0.2)
         super().do_GET()
+
+    def break_off(self) -> None:
+        content = Path(self.translate_path(self.path)).read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: len(content) // 2])
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    Moody.refused.clear()
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(staging, "PAUSES", (0.1, 0.1, 0.1))
+    Moody.whole.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Moody, directory=str(tmp_path)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -50,7 +65,7 @@ def test_a_remote_input_is_copied_here_and_tried_again(chain, inputs, tmp_path, 
     url = f"{server}/{inputs[0].name}"
     request = Request(configuration.load(chain), [url], tmp_path / "out", size=4)
     book = carry_out(request, partial(engine.here, tries=1), lambda *_: None)
-    assert Moody.refused == ["/a.h5"]
+    assert Moody.whole == ["/a.h5"] * 3
     assert not book.aside
     merge(tmp_path / "out", tmp_path / "m.h5")
     wanted = in_one_process(chain, inputs[:1], tmp_path / "single")
@@ -69,8 +84,7 @@ def test_one_copy_is_kept_and_then_removed(inputs, server):
     assert not first.exists()
 
 
-def test_a_file_that_is_not_there(server, monkeypatch):
-    monkeypatch.setattr(staging, "PAUSES", (0.0, 0.0))
+def test_a_file_that_is_not_there(server):
     with pytest.raises(FormatError, match=r"none\.h5: cannot be copied here"):
         staging.here(f"{server}/none.h5")
 
