@@ -1,6 +1,7 @@
 """Gives work items to workers, through Dask, and tries those again that fail."""
 
 import logging
+import signal
 import socket
 import sys
 import time
@@ -217,8 +218,10 @@ def job_script(site: Slurm | HTCondor, folder: Path) -> str:
 
 def _queue_of(site: Slurm | HTCondor) -> tuple[Any, Any]:
     """The classes of dask-jobqueue for a cluster and for one of its jobs."""
+    interrupted = signal.getsignal(signal.SIGINT)
     from dask_jobqueue import HTCondorCluster, SLURMCluster
 
+    signal.signal(signal.SIGINT, interrupted)  # it takes Ctrl-C for itself
     cluster = SLURMCluster if isinstance(site, Slurm) else HTCondorCluster
     return cluster, cluster.job_cls
 

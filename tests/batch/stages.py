@@ -8,7 +8,7 @@ from reco.data.products import Semantics, Voxels
 from reco.errors import RecoError
 from tests.stages_for_tests import Classify
 
-DEADLY = 19
+DEADLY = 29
 """A hit of so many MeV kills the process that reads it."""
 
 

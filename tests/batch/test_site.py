@@ -1,6 +1,8 @@
 """Site files, and the job scripts that are made of them."""
 
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from reco.batch.engine import job_script
 from reco.batch.site import SHARED, Dask, HTCondor, Local, Slurm, environments, load, with_workers
 from reco.errors import ConfigError
+from tests.conftest import ROOT
 
 pytest.importorskip("dask_jobqueue")
 CONTAINER = """
@@ -100,6 +103,14 @@ def test_a_condor_submit_file(site):
     assert "apptainer exec --nv" in command
     assert "export OMP_NUM_THREADS=4" in command
     assert "--nthreads 1" in command
+
+
+def test_ctrl_c_stays_ours():
+    """dask_jobqueue ends the process by itself, without a word of how to go on."""
+    words = "import signal; from pathlib import Path; from reco.batch import engine, site"
+    words += "; engine.job_script(site.load('slurm'), Path('/out'))"
+    words += "; assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    subprocess.run([sys.executable, "-c", words], cwd=ROOT, check=True)
 
 
 def test_workers_of_this_machine_have_their_share_of_threads():

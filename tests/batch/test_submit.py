@@ -114,7 +114,7 @@ def test_workers_and_submitters_that_are_killed(tmp_path, processes):
 def test_an_input_that_kills_its_workers_is_set_aside(tmp_path, processes):
     chain = pipeline(tmp_path, stage=f"{SLOW}: {{seconds: 0.0}}")
     values = energies(12, seed=1)
-    values[5] = [19.0]
+    values[5] = [29.0]
     inputs = [hits_file(tmp_path / "a.h5", *values)]
     words = ("submit", chain, *inputs, "-o", tmp_path / "out", "--events", 2, "-j", 2)
     process = begin(*words, "--tries", 2)

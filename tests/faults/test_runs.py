@@ -139,12 +139,12 @@ def test_an_input_that_is_removed_while_it_is_read(source: Path, tmp_path: Path)
 
 
 class Large(Classify):
-    """Fits into no memory but that of the CPU, and into that only up to 18 MeV."""
+    """Fits into no memory but that of the CPU, and into that only up to 28 MeV."""
 
     name = "classify"
 
     def __call__(self, voxels: Voxels) -> Semantics:
-        if self.context.device.type != "cpu" or (voxels.energy.values == 19).any():
+        if self.context.device.type != "cpu" or (voxels.energy.values == 29).any():
             raise torch.OutOfMemoryError("tried to allocate 200 GiB")
         return super().__call__(voxels)
 
@@ -169,7 +169,7 @@ def with_stage(stage: type[Classify]) -> Pipeline:
 
 
 def test_an_event_too_large_for_the_device_goes_to_the_cpu(tmp_path: Path) -> None:
-    values = [[1.0], [2.0], [19.0], [3.0]]
+    values = [[1.0], [2.0], [29.0], [3.0]]
     path, pipe = write_hits(tmp_path / "hits.h5", values), with_stage(Large)
     pipe.device = torch.device("meta")
     events = list(pipe.run(path))
