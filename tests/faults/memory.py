@@ -4,6 +4,8 @@
 beside those it has after its first events.
 """
 
+import ctypes
+import gc
 import resource
 import sys
 from dataclasses import dataclass
@@ -31,11 +33,30 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
+HEAP = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+
+
+class _Heap(ctypes.Structure):
+    """`struct mallinfo2` of glibc."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in HEAP.split()]
+
+
+def held() -> int:
+    """Bytes that malloc has given out and not got back."""
+    mallinfo = ctypes.CDLL(None).mallinfo2
+    mallinfo.restype = _Heap
+    heap = mallinfo()
+    return int(heap.uordblks + heap.hblkhd)
+
+
 @dataclass(frozen=True)
 class Growth:
     """events: read. before, after: mean bytes in memory over the second quarter and the last.
 
-    slope, error: bytes per event, of a straight line through all but the first quarter.
+    slope, error: of a straight line through what malloc holds in all but the first quarter, bytes
+    per event. What is resident goes up and down by a megabyte, and would tell of a day only after
+    hours.
     """
 
     events: int
@@ -49,26 +70,27 @@ class Growth:
         return self.after / self.before - 1
 
     def __str__(self) -> str:
-        day = f"{DAY * self.slope / 1e6:+.0f} +- {DAY * self.error / 1e6:.0f} MB"
+        day = f"{DAY * self.slope / 1e6:+.1f} +- {DAY * self.error / 1e6:.1f} MB"
         return (
             f"{self.events} events: {self.before / 1e6:.1f} MB in the second quarter, "
-            f"{self.after / 1e6:.1f} MB in the last: {self.relative:+.2%}; {self.slope:+.0f} +- "
-            f"{self.error:.0f} bytes per event, which would be {day} for {DAY} events"
+            f"{self.after / 1e6:.1f} MB in the last: {self.relative:+.2%}; held by malloc "
+            f"{self.slope:+.1f} +- {self.error:.1f} bytes per event, {day} in {DAY} events"
         )
 
 
 def growth(pipeline: Pipeline, source: Path, events: int) -> Growth:
-    """Of resident memory, over at least so many events, read again and again."""
-    seen: list[int] = []
+    """Over at least so many events, read again and again."""
+    seen: list[tuple[int, int]] = []
     done = 0
     while done < events:
         for _ in pipeline.run(source):
             done += 1
-        seen.append(resident())
-    levels = np.array(seen, float)
+        gc.collect()
+        seen.append((resident(), held()))
+    levels, heap = np.array(seen, float).T
     quarters = np.array_split(levels, 4)
-    settled = levels[len(quarters[0]) :]
-    line = linregress(np.arange(len(settled)) * done / len(levels), settled)
+    settled = heap[len(quarters[0]) :]
+    line = linregress(np.arange(len(settled)) * done / len(seen), settled)
     means = float(quarters[1].mean()), float(quarters[3].mean())
     return Growth(done, *means, float(line.slope), float(line.stderr))
 
