@@ -1,5 +1,6 @@
 """Formats are told by content; what cannot be read is refused with a reason."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def test_opened(realdata: Path, tmp_path: Path, name: str) -> None:
     assert lines[0].endswith("data.bin")
     truth = "none" if name.startswith("ndlar_flow") else "TruthDeposits"
     assert any(line.startswith(f"truth     {truth}") for line in lines)
+    assert any(re.match(r"units     length [\w. ]+.*, (energy|charge) \w+", line) for line in lines)
 
 
 @pytest.mark.parametrize("name", REFUSED)
