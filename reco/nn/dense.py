@@ -51,9 +51,10 @@ class Dense(nn.Linear):
     ) -> Tensor:
         sources = (*self.parameters(), *(() if norm is None else norm.parameters()))
         packed = self._cache.get(sources, lambda: _packed(self, norm))
-        (a, of_a), (b, of_b) = ([_arrays(*added) for added in plus] + [_NOTHING] * 2)[:2]
+        first, second = ([_arrays(*added) for added in plus] + [_NOTHING] * 2)[:2]
         out = torch.empty(len(x), self.out_features)
-        _dense(x.contiguous().numpy(), *packed, a, of_a, b, of_b, relu, out.numpy())
+        places = np.arange(max(ROWS, len(x)), dtype=np.int32)
+        _dense(x.contiguous().numpy(), places, *packed, *first, *second, relu, out.numpy())
         return out
 
 
@@ -95,7 +96,7 @@ def compiled(values: Tensor) -> bool:
 
 
 class _Packed(NamedTuple):
-    """weight: (blocks of columns, C_in, columns). bias: (C_out,). epsilon: of the norm, whose scale
+    """weight: (blocks of columns, C_in, columns), flat. bias: (C_out,). epsilon: of the norm, whose scale
     and shift are in weight and bias; negative for none."""
 
     weight: Array
@@ -111,14 +112,14 @@ def _packed(layer: nn.Linear, norm: nn.LayerNorm | None) -> _Packed:
         weight = weight * norm.weight.detach()[:, None]
     padded = F.pad(weight, (0, -weight.shape[1] % _WIDTH)).numpy()
     blocks = padded.reshape(len(padded), -1, _WIDTH).transpose(1, 0, 2)
-    return _Packed(np.ascontiguousarray(blocks), bias.numpy(), -1.0 if norm is None else norm.eps)
+    return _Packed(blocks.reshape(-1), bias.numpy(), -1.0 if norm is None else norm.eps)
 
 
-_NOTHING = np.empty((0, 0), np.float32), np.empty(0, np.int64)
+_NOTHING = np.empty(0, np.float32), np.empty(0, np.int64)
 
 
 def _arrays(table: Tensor, rows: Tensor | None) -> tuple[Array, Array]:
-    return table.contiguous().numpy(), _NOTHING[1] if rows is None else rows.numpy()
+    return table.numpy().reshape(-1), _NOTHING[1] if rows is None else rows.numpy()
 
 
 _WIDTH = 2 * LANES
@@ -129,12 +130,10 @@ _FAST = {"reassoc", "nsz", "contract"}
 
 
 @njit(cache=True, nogil=True)
-def _dense(x, weight, bias, epsilon, a, of_a, b, of_b, relu, out):  # type: ignore[no-untyped-def]
+def _dense(x, places, weight, bias, epsilon, a, of_a, b, of_b, relu, out):  # type: ignore[no-untyped-def]
     channels, columns = x.shape[1], out.shape[1]
     tile, sums = np.empty((ROWS, channels), np.float32), np.empty((ROWS, _WIDTH), np.float32)
-    places, total = np.arange(max(ROWS, len(x))).astype(np.int32), sums.reshape(-1)
-    weight, result = weight.reshape(-1), out.reshape(-1)
-    a, b, with_a, with_b = a.reshape(-1), b.reshape(-1), len(a) > 0, len(b) > 0
+    total, result, with_a, with_b = sums.reshape(-1), out.reshape(-1), len(a) > 0, len(b) > 0
     floor = np.float32(0 if relu else -np.inf)
     for first in range(0, len(x), ROWS):
         rows, source, base = min(ROWS, len(x) - first), x, first

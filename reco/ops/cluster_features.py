@@ -99,7 +99,7 @@ def shapes(voxels: VoxelTable, members: Members, start: Array) -> Shapes:
     covariance = Members(np.arange(len(rest)), members.offsets).mean(outer)
     variance, vectors = np.linalg.eigh(covariance.reshape(-1, 3, 3))
     axis = np.ascontiguousarray(vectors[:, :, 2])
-    ends, direction = np.empty((n, 2), np.int64), np.empty((n, 3))
+    ends, direction = np.empty((n, 2), np.int64), np.zeros((n, 3))
     _ends(voxels.place, *members, centre, axis, start, ends, direction)
     return Shapes(
         members.counts,
@@ -113,7 +113,7 @@ def shapes(voxels: VoxelTable, members: Members, start: Array) -> Shapes:
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _ends(place, order, offsets, centre, axis, start, ends, direction):  # type: ignore[no-untyped-def]
     """Fill in the rows of start and end, and the unit vectors to the mean of the voxels near the
     start; zero for one voxel."""
@@ -126,7 +126,6 @@ def _ends(place, order, offsets, centre, axis, start, ends, direction):  # type:
             if start[g] < 0 and along < least:
                 begin, least = order[k], along
         end, most, near = begin, -1.0, 0
-        direction[g] = 0
         for k in range(offsets[g], offsets[g + 1]):
             apart = distance(place, order[k], place, begin)
             if apart > most:
@@ -144,15 +143,16 @@ def _ends(place, order, offsets, centre, axis, start, ends, direction):  # type:
         ends[g, 0], ends[g, 1] = begin, end
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def distance(a, i, b, j):  # type: ignore[no-untyped-def]
     """Between a row of one table and one of another."""
-    return _norm(_minus(_row(a, i), _row(b, j)))
+    x, y, z = a[i, 0] - b[j, 0], a[i, 1] - b[j, 1], a[i, 2] - b[j, 2]
+    return math.sqrt(x * x + y * y + z * z)
 
 
 def node_features(voxels: VoxelTable, members: Members, shape: Shapes, points: Touch) -> Array:
     """(C, 33 + 2 F) float32."""
-    seen = np.empty((len(shape.n), 5))
+    seen = np.zeros((len(shape.n), 5))
     _deposits(voxels.place, voxels.energy, *members, shape.start, shape.end, seen)
     mean, square, largest, *near = seen.T
     deviation = np.sqrt(np.maximum(square - mean**2, 0))
@@ -186,12 +186,11 @@ def node_features(voxels: VoxelTable, members: Members, shape: Shapes, points: T
     return np.concatenate(blocks, axis=1).astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _deposits(place, energy, order, offsets, start, end, seen):  # type: ignore[no-untyped-def]
     """Mean of energy, of its square, largest, and mean within START_RADIUS of start and of end."""
     for g in range(len(seen)):
         first, last, near_start, near_end = offsets[g], offsets[g + 1], 0, 0
-        seen[g] = 0
         for k in range(first, last):
             row = order[k]
             seen[g, 0] += energy[row]
@@ -236,118 +235,110 @@ def pair_features(
     score: (C, 5) mean class scores. links: (M,) touching voxels of each pair, and their mean
     affinity (0 for none).
     """
-    scalars = [
-        np.log(shape.n) / 3,
-        np.log(np.maximum(shape.energy, 1e-3)) / 3,
-        np.log1p(shape.spread[:, 0]) / 2,
-        np.log1p(np.linalg.norm(shape.end - shape.start, axis=1)) / 2,
-    ]
-    features = np.empty((len(pairs.a), N_COMMON + 2 * N_OWN), np.float32)
-    look = (shape.start, shape.end, shape.centre, shape.direction)
-    both = (*_runs(sampled.fine, pairs), score, shape.axis, *links)
-    _pair_rows(sampled.points, *pairs, *both, *look, np.stack(scalars, axis=1), features)
-    return features
-
-
-@njit(cache=True, nogil=True)
-def _pair_rows(  # type: ignore[no-untyped-def]
-    points, a, b, row_a, row_b, apart, run_a, run_b, score, axis, n_links, affinity,
-    start, end, centre, direction, scalars, out,
-):  # fmt: skip
-    look = (start, end, centre, direction)
-    for p in range(len(a)):
-        i, j, d = a[p], b[p], apart[p]
-        starts, alike = distance(start, j, start, i), 0.0
-        for k in range(score.shape[1]):
-            alike += score[i, k] * score[j, k]
-        common = (
-            math.log1p(d) / 2,
-            d / 50,
-            math.exp(-d / 2),
-            math.exp(-d / 8),
-            math.log1p(distance(centre, j, centre, i)) / 2,
-            math.log1p(starts) / 2,
-            math.exp(-starts / 5),
-            alike,
-            _dot(_row(direction, i), _row(direction, j)),
-            abs(_dot(_row(axis, i), _row(axis, j))),
-            abs(_dot(_row(run_a, p), _row(run_b, p))),
-            math.log1p(n_links[p]),
-            affinity[p],
-        )
-        for k in range(N_COMMON):
-            out[p, k] = common[k]
-        here, there = _row(points, row_a[p]), _row(points, row_b[p])
-        gap = _minus(there, here)
-        _side(i, j, here, _row(run_a, p), gap, *look, scalars, out, p, N_COMMON)
-        _side(j, i, there, _row(run_b, p), gap, *look, scalars, out, p, N_COMMON + N_OWN)
-
-
-@njit(cache=True, nogil=True)
-def _side(  # type: ignore[no-untyped-def]
-    i, j, contact, run, gap, start, end, centre, direction, scalars, out, p, column
-):
-    """Cluster j as seen from cluster i."""
-    begin, way, other = _row(start, i), _row(direction, i), _row(start, j)
-    towards, to_start = _minus(_row(centre, j), begin), _minus(other, begin)
-    along, start_along = _dot(towards, way), _dot(to_start, way)
-    near_start, near_end = _norm(_minus(contact, begin)), _norm(_minus(contact, _row(end, i)))
-    seen = (
-        along / max(_norm(towards), 1e-6),
-        np.sign(along) * math.log1p(abs(along)) / 2,
-        math.log1p(_aside(towards, along)) / 2,
-        start_along / max(_norm(to_start), 1e-6),
-        math.log1p(_aside(to_start, start_along)) / 2,
-        math.log1p(near_start) / 2,
-        math.log1p(near_end) / 2,
-        math.exp(-near_start / 3),
-        math.exp(-near_end / 3),
-        math.log1p(_norm(_minus(other, contact))) / 2,
-        abs(_dot(run, gap)) / max(_norm(gap), 1e-6),
+    ends = (
+        _End.of(shape, pairs.a, sampled.points[pairs.row_a]),
+        _End.of(shape, pairs.b, sampled.points[pairs.row_b]),
     )
-    for k in range(len(seen)):
-        out[p, column + k] = seen[k]
-    for k in range(scalars.shape[1]):
-        out[p, column + len(seen) + k] = scalars[i, k]
+    a, b = ends
+    runs = _runs(sampled.fine, pairs)
+    gap, starts = b.contact - a.contact, _norm(b.start - a.start)
+    common = [
+        *_lengths(pairs.distance),
+        np.log1p(_norm(b.centre - a.centre)) / 2,
+        np.log1p(starts) / 2,
+        np.exp(-starts / 5),
+        (score[pairs.a] * score[pairs.b]).sum(axis=1),
+        _dot(a.direction, b.direction),
+        np.abs(_dot(shape.axis[pairs.a].T, shape.axis[pairs.b].T)),
+        np.abs(_dot(*runs)),
+        np.log1p(links[0]),
+        links[1],
+    ]
+    own = [*_side(a, b, runs[0], gap), *_side(b, a, runs[1], gap)]
+    return np.stack([*common, *own], axis=1, dtype=np.float32, casting="same_kind")
 
 
-# vectors are tuples: small arrays would have to be allocated
+class _End(NamedTuple):
+    """The cluster at one end of M pairs, as in Shapes but (3, M); contact: its closest voxel."""
+
+    start: Array
+    end: Array
+    centre: Array
+    direction: Array
+    contact: Array
+    scalars: list[Array]
+
+    @staticmethod
+    def of(shape: Shapes, cluster: Array, contact: Array) -> "_End":
+        scalars = [
+            np.log(shape.n) / 3,
+            np.log(np.maximum(shape.energy, 1e-3)) / 3,
+            np.log1p(shape.spread[:, 0]) / 2,
+            np.log1p(_norm((shape.end - shape.start).T)) / 2,
+        ]
+        return _End(
+            _columns(shape.start)[:, cluster],
+            _columns(shape.end)[:, cluster],
+            _columns(shape.centre)[:, cluster],
+            _columns(shape.direction)[:, cluster],
+            _columns(contact),
+            [column[cluster] for column in scalars],
+        )
 
 
-@njit(cache=True, nogil=True)
-def _row(table, i):  # type: ignore[no-untyped-def]
-    return table[i, 0], table[i, 1], table[i, 2]
-
-
-@njit(cache=True, nogil=True)
-def _minus(a, b):  # type: ignore[no-untyped-def]
-    return a[0] - b[0], a[1] - b[1], a[2] - b[2]
-
-
-@njit(cache=True, nogil=True)
-def _dot(a, b):  # type: ignore[no-untyped-def]
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
-@njit(cache=True, nogil=True)
-def _norm(a):  # type: ignore[no-untyped-def]
-    return math.sqrt(_dot(a, a))
-
-
-@njit(cache=True, nogil=True)
-def _aside(a, along):  # type: ignore[no-untyped-def]
-    """Distance from a line, of the end of a vector that is `along` it."""
-    return math.sqrt(max(_dot(a, a) - along**2, 0.0))
+def _columns(vectors: Array) -> Array:
+    """(K, 3) -> (3, K)."""
+    return np.ascontiguousarray(vectors.T)
 
 
 def _runs(cells: Cells, pairs: Contacts) -> tuple[Array, Array]:
-    """(M, 3) each: how both clusters run at their contact."""
+    """(3, M) each: how both clusters run at their contact."""
     cell = _cell_of(cells)
     a, b = cell[pairs.row_a], cell[pairs.row_b]
     which = np.flatnonzero(np.bincount(np.concatenate([a, b]), minlength=len(cells.cluster)))
-    local = np.zeros((len(cells.cluster), 3))
-    local[which] = local_directions(cells, which)
-    return local[a], local[b]
+    local = np.zeros((3, len(cells.cluster)))
+    local[:, which] = local_directions(cells, which).T
+    return local[:, a], local[:, b]
+
+
+def _side(this: _End, other: _End, runs: Array, gap: Array) -> list[Array]:
+    """N_OWN columns: the other cluster as seen from this one."""
+    towards, to_start = other.centre - this.start, other.start - this.start
+    along, start_along = _dot(towards, this.direction), _dot(to_start, this.direction)
+    from_start, from_end = _norm(this.contact - this.start), _norm(this.contact - this.end)
+    return [
+        along / np.maximum(_norm(towards), 1e-6),
+        np.sign(along) * np.log1p(np.abs(along)) / 2,
+        np.log1p(_aside(towards, along)) / 2,
+        start_along / np.maximum(_norm(to_start), 1e-6),
+        np.log1p(_aside(to_start, start_along)) / 2,
+        np.log1p(from_start) / 2,
+        np.log1p(from_end) / 2,
+        np.exp(-from_start / 3),
+        np.exp(-from_end / 3),
+        np.log1p(_norm(other.start - this.contact)) / 2,
+        np.abs(_dot(runs, gap)) / np.maximum(_norm(gap), 1e-6),
+        *this.scalars,
+    ]
+
+
+def _lengths(distance: Array) -> list[Array]:
+    return [np.log1p(distance) / 2, distance / 50, np.exp(-distance / 2), np.exp(-distance / 8)]
+
+
+def _dot(a: Array, b: Array) -> Array:
+    """(3, M) each -> (M,)."""
+    return np.asarray((a * b).sum(axis=0))
+
+
+def _norm(vectors: Array) -> Array:
+    """(3, M) -> (M,)."""
+    return np.sqrt(_dot(vectors, vectors))
+
+
+def _aside(vectors: Array, along: Array) -> Array:
+    """Distance from a line, of the ends of vectors (3, M) that are `along` it."""
+    return np.sqrt(np.maximum(_dot(vectors, vectors) - along**2, 0))
 
 
 def _cell_of(cells: Cells) -> Array:

@@ -95,7 +95,7 @@ def neighbour_links(index: Array, semantic: Array, affinity: Array) -> Links:
     """All links of voxels (N, 3) with classes (N,) and affinities (N, 13)."""
     batch = np.zeros((len(index), 1), np.int32)
     table = submanifold_map(np.concatenate([batch, index], axis=1)).table[:13]
-    offset, voxel, other = linked(table, semantic, True)
+    offset, voxel, other = linked(table, semantic.astype(np.int32), True)
     return Links(np.stack([voxel, other], axis=1), affinity[voxel, offset])
 
 
@@ -148,7 +148,7 @@ def _surroundings(
     return length.min(axis=0), np.arccos(np.clip(cosine, -1, 1)), nearest
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _arms(index, piece, point, contact, voxel, pairs, middle, arms, length, nearest):  # type: ignore[no-untyped-def]
     """Fill, from the voxels within REACH of each contact: by side (2, M, 3) their mean place as
     seen from it and (2, M) mean distance, and (M,) the largest of point within POINT_REACH."""

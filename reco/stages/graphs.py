@@ -70,7 +70,7 @@ class Scene:
             VoxelTable(
                 index.astype(np.float64),
                 voxels.energy[event].astype(np.float64),
-                semantics.scores[event].astype(np.float64),
+                semantics.scores[event],
                 torch.tensor(semantics.features[event]).float().numpy(),  # numpy takes 0.4 ms
             ),
             semantics.affinity[event],
@@ -120,7 +120,7 @@ def candidates(scene: Scene, clusters: Clusters, reach: Reach) -> Candidates:
     far = np.concatenate([towards_starts(clusters.shape, leading, reach.far), leading[among]])
     pairs = contacts(sampled, reach.near, reach.cells, rows, far)
     links = _links(clusters, pairs, rows, affinity)
-    score = clusters.members.mean(scene.voxels.scores)
+    score, _ = clusters.members.mean_and_max(scene.voxels.scores)
     features = pair_features(sampled, pairs, clusters.shape, score, links)
     graph = _graph(clusters.nodes, pairs, features)
     return Candidates(graph, np.stack([pairs.a, pairs.b], axis=1), clusters.shape.n)
