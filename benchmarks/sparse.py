@@ -168,7 +168,7 @@ def all_maps(voxels: np.ndarray) -> Pyramid:
     """The pyramid, and the pairs that a forward pass asks it for."""
     pyramid = build_pyramid(voxels, LEVELS)
     for kernel_map in (*pyramid.same, *pyramid.down, *(d.transposed for d in pyramid.down)):
-        kernel_map.runs(_tile_rows(kernel_map.outputs))
+        kernel_map.runs(_tile_rows(kernel_map.outputs, numba.get_num_threads()))
     return pyramid
 
 

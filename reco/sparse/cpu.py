@@ -25,7 +25,6 @@ from reco.sparse.vector import (
     LANES,
     LINE,
     finish_row,
-    lowered,
     multiply_block,
     next_task,
     outer_block,
@@ -47,13 +46,13 @@ class After(NamedTuple):
 
     scale: Float32
     shift: Float32
-    slope: np.float32
+    slope: float
     plus: Float32
 
 
 _NO_OUT = torch.empty(0, 0)
 _NO_ROWS, _NO_BITS = np.empty((0, 0), np.float32), np.empty((0, 0), np.int16)
-_NOTHING = After(np.empty(0, np.float32), np.empty(0, np.float32), np.float32(0), _NO_ROWS)
+_NOTHING = After(np.empty(0, np.float32), np.empty(0, np.float32), 0.0, _NO_ROWS)
 
 
 def fusible(
@@ -61,15 +60,16 @@ def fusible(
     weight: torch.Tensor,
     norm: BatchNormLeakyReLU | None,
     plus: torch.Tensor | None,
+    half: bool,
 ) -> bool:
     """Whether `fused` may be called: for inference on the CPU, with all but features float32."""
     if torch.is_grad_enabled() or (norm is not None and norm.training):
         return False
-    others = [t for t in (weight, plus, norm and norm.weight) if t is not None]
-    if any(t.dtype != torch.float32 or t.device.type != "cpu" for t in others):
-        return False
-    dtypes = (torch.float32, torch.bfloat16) if lowered(features.device) else (torch.float32,)
-    return features.device.type == "cpu" and features.dtype in dtypes
+    for t in (weight, plus, norm and norm.weight):
+        if t is not None and not (t.dtype == torch.float32 and t.is_cpu):
+            return False
+    lower = half and features.dtype == torch.bfloat16
+    return features.is_cpu and (features.dtype == torch.float32 or lower)
 
 
 def fused(
@@ -80,12 +80,12 @@ def fused(
     plus: torch.Tensor | None,
     cache: Cache,
     keep: bool,
+    half: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As `reco.sparse.functional.conv_norm`, unchecked; the first without rows unless to `keep`.
 
     The bits are those of one after the other: they are done to a tile while it is in cache.
     """
-    half = lowered(features.device)
     packed = cache.get((weight,), partial(_packed, weight, half), half)
     features = features.detach()
     x = (_pairs_of_channels(features) if half else features.contiguous()).numpy()
@@ -96,15 +96,16 @@ def fused(
         none = _NO_BITS if half else _NO_ROWS
         _run(x, packed, True, kernel_map, out.numpy(), none, _NOTHING._replace(plus=residual))
         return out, out
-    after = After(*norm.affine_arrays(), np.float32(norm.slope), residual)
+    after = After(*norm.affine_arrays(), norm.slope, residual)
     out = torch.empty(rows, columns) if keep else _NO_OUT
+    kept = out.numpy() if keep else _NO_ROWS
     if half:
         activated = torch.empty(rows, columns, dtype=torch.bfloat16)
         bits = activated.view(torch.int16).numpy()
     else:
         activated = torch.empty(rows, columns)
         bits = activated.numpy()
-    _run(x, packed, True, kernel_map, out.numpy(), bits, after)
+    _run(x, packed, True, kernel_map, kept, bits, after)
     return out, activated
 
 
@@ -176,10 +177,11 @@ def _run(
     activated: Words,
     after: After,
 ) -> None:
-    rows = _tile_rows(kernel_map.outputs)
+    threads = _threads()
+    rows = _tile_rows(kernel_map.outputs, threads)
     channels = max(out.shape[1], activated.shape[1])
     arrays = (x, weight, packed, *kernel_map.runs(rows), channels, out, activated)
-    _convolve(*arrays, *after, rows, _threads())
+    _convolve(*arrays, *after, rows, threads)
 
 
 def _feature_gradient(
@@ -215,9 +217,8 @@ def _drop_columns(x: torch.Tensor, channels: int) -> torch.Tensor:
     return x if x.shape[-1] == channels else x[..., :channels].contiguous()
 
 
-def _tile_rows(rows: int) -> int:
+def _tile_rows(rows: int, threads: int) -> int:
     """Tiles of equal size that stay in L2; smaller where few voxels are left to many threads."""
-    threads = _threads()
     most = 1024 if threads == 1 else max(128, min(640, -(-rows // (4 * threads))))
     return max(1, -(-rows // max(1, round(rows / most))))
 

@@ -49,12 +49,13 @@ def conv_norm(
     shape = (kernel_map.outputs, weight.shape[-1])
     if plus is not None and plus.shape != shape:
         raise InputError(f"plus: shape {tuple(plus.shape)}, expected {shape}: that of the result")
-    if norm is not None and len(norm.weight) != shape[1]:
-        raise InputError(f"norm: of {len(norm.weight)} channels, expected {shape[1]}: the result's")
-    if backend in ("auto", "cpu") and fusible(features, weight, norm, plus):
+    if norm is not None and norm.channels != shape[1]:
+        raise InputError(f"norm: of {norm.channels} channels, expected {shape[1]}: the result's")
+    half = lowered(features.device)
+    if backend in ("auto", "cpu") and fusible(features, weight, norm, plus, half):
         _check_shapes(features, weight, kernel_map)
-        return fused(features, weight, kernel_map, norm, plus, cache or Cache(), keep)
-    if features.dtype == torch.bfloat16 and lowered(features.device):
+        return fused(features, weight, kernel_map, norm, plus, cache or Cache(), keep, half)
+    if half and features.dtype == torch.bfloat16:
         features = features.to(weight.dtype)
     out = conv(features, weight, kernel_map, backend)
     out = out if plus is None else out + plus
@@ -84,3 +85,5 @@ def _check_shapes(features: torch.Tensor, weight: torch.Tensor, kernel_map: Kern
             f"weight: shape {tuple(weight.shape)}, expected {expected} + (C_out,): "
             "kernel offsets, channels of features, output channels"
         )
+    if 0 in weight.shape:
+        raise InputError(f"weight: shape {tuple(weight.shape)}, expected at least one of each")

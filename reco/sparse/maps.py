@@ -226,7 +226,8 @@ def _runs_by_tile(kernel_map: KernelMap, rows: int) -> Runs:
     columns = np.arange(0, kernel_map.offsets, span)
     offsets = (columns[:, None] + kinds[:, 0]).ravel()
     lengths = np.tile(kinds[:, 1], len(columns))
-    return Runs(*_collect_runs(kernel_map.table, rows, kinds), offsets, lengths)
+    sources, targets, starts = _collect_runs(kernel_map.table, rows, kinds)
+    return Runs(sources, targets, starts, offsets, lengths)
 
 
 def _as_array(coordinates: Any) -> Int32:

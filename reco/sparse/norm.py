@@ -1,6 +1,6 @@
 """Batch normalization and leaky ReLU in one pass over memory, for narrow layers on the CPU."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ class BatchNormLeakyReLU(nn.Module):
         self, channels: int, slope: float = 0.1, momentum: float = 0.1, eps: float = 1e-5
     ) -> None:
         super().__init__()
-        self.slope, self.momentum, self.eps = slope, momentum, eps
+        self.channels, self.slope, self.momentum, self.eps = channels, slope, momentum, eps
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
@@ -38,12 +38,12 @@ class BatchNormLeakyReLU(nn.Module):
         self._cache = Cache()
 
     def extra_repr(self) -> str:
-        return f"{len(self.weight)}, slope={self.slope}"
+        return f"{self.channels}, slope={self.slope}"
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C) to (N, C); N may be 0 or 1. Raises InputError for another number of channels."""
-        if x.shape[1] != len(self.weight):
-            raise InputError(f"x: shape {tuple(x.shape)}, expected {len(self.weight)} channels")
+        if x.shape[1] != self.channels:
+            raise InputError(f"x: shape {tuple(x.shape)}, expected {self.channels} channels")
         if self.training:
             return self._train(x)
         if torch.is_grad_enabled() or not (_is_fast(x) and _is_fast(self.weight)):
@@ -63,7 +63,10 @@ class BatchNormLeakyReLU(nn.Module):
 
     def affine_arrays(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """`affine` for the CPU, without gradients."""
-        tensors = (self.weight, self.bias, self.running_mean, self.running_var)
+        # not by their names: a hundred look-ups by name take longer than a small layer
+        tensors = cast(
+            "tuple[torch.Tensor, ...]", (*self._parameters.values(), *self._buffers.values())
+        )
         return self._cache.get(tensors, self._affine_arrays, self.eps)
 
     def _affine_arrays(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -58,8 +58,8 @@ def lowered(device: torch.device) -> bool:
     """Whether inference on this device is under autocast to a bfloat16 that the processor has."""
     return (
         HAS_BFLOAT16
-        and device.type == "cpu"
         and torch.is_autocast_enabled("cpu")
+        and device.type == "cpu"
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
         and not torch.is_grad_enabled()
     )
@@ -268,9 +268,9 @@ def multiply_block(rows: int, vectors: int) -> Callable[..., None]:
         return context.get_dummy_value()
 
     @intrinsic
-    def multiply(
+    def multiply(  # type: ignore[no-untyped-def]
         _, x, sources, targets, first, valid, end, length, weight, start, step, ahead, sums
-    ):  # type: ignore[no-untyped-def]
+    ):
         n = types.int64
         return types.void(x, sources, targets, n, n, n, n, weight, n, n, n, sums), generate
 

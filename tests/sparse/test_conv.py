@@ -154,7 +154,7 @@ def test_same_bits_on_one_and_two_threads(kind):
 def test_same_bits_for_any_tile(rows, monkeypatch):
     """What two threads do on a machine that has them: other tiles, same rows."""
     expected = run(kernel_map("same", walk(6, 3000)))
-    monkeypatch.setattr("reco.sparse.cpu._tile_rows", lambda _: rows)
+    monkeypatch.setattr("reco.sparse.cpu._tile_rows", lambda *_: rows)
     result = run(kernel_map("same", walk(6, 3000)))
     assert all(torch.equal(a, b) for a, b in zip(result, expected, strict=True))
 
@@ -198,6 +198,7 @@ def test_refuses_what_does_not_fit(backend):
         (x[:, :3], w, "weight: shape"),
         (x, w[:8], "weight: shape"),
         (x, w[0], "weight: shape"),
+        (x, w[..., :0], "weight: shape .* at least one of each"),
         (x, w.double(), "weight: torch.float64"),
     ):
         with pytest.raises(InputError, match=match):
