@@ -1,6 +1,7 @@
 """Speed of the shipped pipeline: latency, throughput, what limits it, large events, start-up.
 
     python benchmarks/chain.py --events 20
+    python benchmarks/chain.py --million
 
 - A stage is timed on every event alone, the better of two times; median over the events. The
   latency is their sum without reading, writing, and the stages for truth, which a run on data does
@@ -12,6 +13,7 @@
   slope of log time over log voxels.
 - The start-up is the time of `reco run --stop 1` as a process of its own, from nothing to its exit:
   first with an empty cache of compiled kernels, as on a machine that never ran it, then again.
+- With --million, instead of all that: one event of a million hits, its time and memory.
 
 Nothing is printed unless every run has reconstructed every event.
 """
@@ -195,6 +197,11 @@ def events_table(found: dict[int, list[tuple[int, float]]]) -> list[str]:
     return ["", *lines]
 
 
+def peak() -> float:
+    """Most memory that the process has had, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", nargs="?", type=Path, default=ROOT / "data_samples" / "lartpc.h5")
@@ -202,8 +209,13 @@ def main() -> None:
     parser.add_argument("--events", type=int, help="the first of the file; default all")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--largest", type=int, default=300_000, help="voxels, about; 0: none")
+    parser.add_argument("--million", action="store_true", help="one event of a million hits alone")
     options = parser.parse_args()
     job = Job(options.pipeline, options.file.resolve(), options.events, options.threads)
+    if options.million:
+        ((voxels, seconds),) = large(job, [1_000_000])
+        print(f"{voxels:,d} voxels in one event: {seconds:.1f} s, peak memory {peak():.0f} MiB")
+        return
     sizes = [n for n in (1000, 3300, 10_000, 31_500, 100_000) if n < options.largest]
     both = [replace(job, threads=n) for n in sorted({1, options.threads})]
     sizes += [options.largest] * (options.largest > 0)
@@ -224,7 +236,7 @@ def main() -> None:
         f"events/s           {one.events / one.seconds:.2f} with 1 thread, "
         f"{run.events / run.seconds:.2f} with {job.threads}, "
         f"{shared:.2f} with {job.threads} processes",
-        f"peak memory        {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB",
+        f"peak memory        {peak():.0f} MiB",
         *stages_table(times),
         *(events_table(found) if found else []),
     ]
