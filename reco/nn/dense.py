@@ -96,8 +96,8 @@ def compiled(values: Tensor) -> bool:
 
 
 class _Packed(NamedTuple):
-    """weight: (blocks of columns, C_in, columns), flat. bias: (C_out,). epsilon: of the norm, whose scale
-    and shift are in weight and bias; negative for none."""
+    """weight: (blocks of columns, C_in, columns), flat. bias: (C_out,). epsilon: of the norm, whose
+    scale and shift are in weight and bias; negative for none."""
 
     weight: Array
     bias: Array
