@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reco.errors import FormatError, RecoError
 from reco.simulate.primary import Primary, Vector
@@ -22,9 +23,19 @@ _MM, _NS_PER_MM = 0.1, 1 / 299.792458  # HepMC's length in cm; its time is c t
 
 
 @dataclass(frozen=True)
+class Event:
+    """The visible final state of one event, and the event's weight (the first one; 1 without)."""
+
+    primaries: list[Primary]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
 class HepMCRecipe:
     """One event of the file per image, as one interaction.
 
+    Events are drawn with a chance proportional to their weight, so that a weighted file gives
+    an unweighted sample; one event can be drawn again, at another place.
     place: "random" puts the vertex anywhere in the cube (generators mostly leave it at 0),
     "file" where the file has it, in the coordinates of the cube, centred on the origin.
     Raises FormatError for a file that is not HepMC3 or holds no visible final state, RecoError
@@ -37,11 +48,11 @@ class HepMCRecipe:
 
     def __call__(self, rng: Rng) -> list[Primary]:
         """A random event of the file."""
-        return self.event(int(rng.integers(len(self))), rng)
+        return self.event(int(rng.choice(len(self), p=self._chances)), rng)
 
     def event(self, number: int, rng: Rng) -> list[Primary]:
         """Event `number` of those with a visible final state; from the start again at the end."""
-        final_state = self._events[number % len(self)]
+        final_state = self._events[number % len(self)].primaries
         if self.place == "file":
             return final_state
         x, y, z = (float(v) for v in rng.uniform(-self.side / 2, self.side / 2, 3))
@@ -54,20 +65,29 @@ class HepMCRecipe:
         return len(self._events)
 
     @cached_property
-    def _events(self) -> list[list[Primary]]:
-        events = [event for event in read(self.path) if event]
-        if not events:
-            raise FormatError(
-                f"{self.path}: no HepMC3 event with a visible particle of status {_FINAL}"
-            )
-        return events
+    def _events(self) -> list[Event]:
+        return _visible(self.path, self.path.stat().st_mtime_ns if self.path.exists() else 0)
+
+    @cached_property
+    def _chances(self) -> NDArray[np.float64]:
+        weights = np.array([event.weight for event in self._events], np.float64)
+        return weights / float(weights.sum())
 
 
-def read(path: Path) -> Iterator[list[Primary]]:
-    """The visible final state of each event; neutrinos and nuclei are dropped.
+@lru_cache(maxsize=1)  # a process asks for the same file again with every few events
+def _visible(path: Path, _changed: int) -> list[Event]:
+    events = [event for event in read(path) if event.primaries and event.weight > 0]
+    if not events:
+        raise FormatError(f"{path}: no HepMC3 event with a visible particle of status {_FINAL}")
+    return events
+
+
+def read(path: Path) -> Iterator[Event]:
+    """The events of the file; neutrinos and nuclei are dropped.
 
     pyhepmc ends at an event it cannot read: a file cut off gives the events before.
-    Raises FormatError, with the number of the event, where the file cannot be read.
+    Raises FormatError, with the number of the event, where the file cannot be read or a weight
+    is negative: such events cannot be drawn.
     """
     pyhepmc = _pyhepmc()
     if not path.is_file():
@@ -78,9 +98,17 @@ def read(path: Path) -> Iterator[list[Primary]]:
             for event in file:
                 number += 1
                 event.set_units(pyhepmc.Units.MEV, pyhepmc.Units.MM)
-                yield [_primary(p) for p in event.particles if _is_visible(p)]
+                primaries = [_primary(p) for p in event.particles if _is_visible(p)]
+                yield Event(primaries, _weight(event, path))
     except (OSError, RuntimeError, ValueError) as error:
         raise FormatError(f"{path}: no HepMC3 past event {number}: {error}") from error
+
+
+def _weight(event: Any, path: Path) -> float:
+    weight = float(event.weights[0]) if event.weights else 1.0
+    if not 0 <= weight < np.inf:
+        raise FormatError(f"{path}: event {event.event_number} has the weight {weight:g}")
+    return weight
 
 
 def _is_visible(particle: Any) -> bool:

@@ -183,7 +183,7 @@ def sample(tmp_path):
 
 
 def test_hepmc_final_states_in_mev_and_cm(sample):
-    first, second, third = read(sample)
+    first, second, third = (event.primaries for event in read(sample))
     muon, proton = first
     assert (muon.pdg, proton.pdg) == (13, 2212)
     assert muon.kinetic_energy == pytest.approx(np.hypot(500, 105.66) - 105.66, rel=1e-6)
@@ -207,6 +207,18 @@ def test_hepmc_recipe_goes_through_the_events_with_anything_visible(sample):
     kept = HepMCRecipe(sample, place="file").event(0, rng)
     assert kept[0].position == pytest.approx((1, 2, 3))
     assert {len(recipe(np.random.default_rng(i))) for i in range(20)} == {1, 2}
+
+
+def test_hepmc_events_are_drawn_by_weight(sample):
+    weighted = SAMPLE.replace("U GEV CM\n", "U GEV CM\nW 3.0e+05\n").replace("E 0", "W CV\nE 0", 1)
+    sample.write_text(weighted.replace("U MEV MM\n", "U MEV MM\nW 1.0e+05\n"))
+    assert [event.weight for event in read(sample)] == [3e5, 1e5, 1e5]
+    recipe, rng = HepMCRecipe(sample), np.random.default_rng(1)
+    muons = sum(recipe(rng)[0].pdg == 13 for _ in range(400))
+    assert abs(muons - 300) < 5 * np.sqrt(400 * 0.75 * 0.25)
+    sample.write_text(weighted.replace("3.0e+05", "-3.0e+05"))
+    with pytest.raises(FormatError, match="event 0 has the weight -300000"):
+        len(HepMCRecipe(sample))
 
 
 def test_hepmc_files_that_cannot_be_read(sample, tmp_path):
