@@ -78,7 +78,9 @@ function tracesOf(side) {
   const edge = { color: paper, width: 1 };
   return [
     { ...base, ...axes(voxels.position), mode: "markers",
-      marker: { size: state.size, opacity: 1, line: { width: 0 }, ...markerOf(side) } },
+      // a square has a quarter of the corners that a circle has, and all are drawn for each voxel
+      marker: { symbol: "square", size: state.size, opacity: 1, line: { width: 0 },
+        ...markerOf(side) } },
     lines(scene.outline, soft, 2, "outline"),
     marks(points.position, "points", {
       symbol: "diamond", size: 4, line: edge, opacity: 1,

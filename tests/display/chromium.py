@@ -24,9 +24,15 @@ PATIENCE = 120
 
 
 class Browser:
-    """One page. problems: errors and warnings of the console, and requests to the network."""
+    """One page. problems: errors and warnings of the console, and requests to the network.
 
-    def __init__(self, folder: Path, size: tuple[int, int] = (1200, 700)) -> None:
+    patience: seconds for one answer.
+    """
+
+    def __init__(
+        self, folder: Path, size: tuple[int, int] = (1200, 700), patience: float = PATIENCE
+    ) -> None:
+        self.patience = patience
         program = next(filter(None, map(shutil.which, NAMES)), None)
         if program is None:
             pytest.skip("no Chromium on this machine")
@@ -40,6 +46,7 @@ class Browser:
             stderr=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
+        self.pid = self._process.pid
         os.close(to_read)
         os.close(to_write)
         self._buffer, self._number, self._session = b"", 0, ""
@@ -70,7 +77,7 @@ class Browser:
             self._note(answer)
 
     def _next(self) -> Any:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + self.patience
         while b"\0" not in self._buffer:
             ready = select.select([self._read], [], [], max(end - time.monotonic(), 0))[0]
             assert ready, "Chromium does not answer"
@@ -103,7 +110,7 @@ class Browser:
         self.until("document.body?.dataset.ready === 'yes'")
 
     def until(self, condition: str) -> None:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + self.patience
         while not self.js(condition):
             assert time.monotonic() < end, f"never: {condition}; {self.problems}"
             time.sleep(0.1)
