@@ -175,7 +175,7 @@ def _normalise(x, first, rows, epsilon, tile):  # type: ignore[no-untyped-def]
             mean += x[first + r, c]
         mean /= channels
         for c in range(x.shape[1]):
-            square += (x[first + r, c] - mean) ** 2
+            square += (x[first + r, c] - mean) * (x[first + r, c] - mean)
         scale = 1 / np.sqrt(square / channels + np.float32(epsilon))
         for c in range(x.shape[1]):
             tile[r, c] = (x[first + r, c] - mean) * scale

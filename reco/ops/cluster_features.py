@@ -137,7 +137,7 @@ def _ends(place, order, offsets, centre, axis, start, ends, direction):  # type:
         length = 0.0
         for i in range(3):
             direction[g, i] = direction[g, i] / near - place[begin, i]
-            length += direction[g, i] ** 2
+            length += direction[g, i] * direction[g, i]
         for i in range(3):
             direction[g, i] /= max(math.sqrt(length), 1e-9)
         ends[g, 0], ends[g, 1] = begin, end
@@ -194,7 +194,7 @@ def _deposits(place, energy, order, offsets, start, end, seen):  # type: ignore[
         for k in range(first, last):
             row = order[k]
             seen[g, 0] += energy[row]
-            seen[g, 1] += energy[row] ** 2
+            seen[g, 1] += energy[row] * energy[row]
             seen[g, 2] = max(seen[g, 2], energy[row])
             if distance(place, row, start, g) < START_RADIUS:
                 seen[g, 3] += energy[row]

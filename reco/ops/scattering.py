@@ -181,20 +181,15 @@ def _independent(band: list[Array], angle: Array) -> tuple[Array, Array]:
 @njit(cache=True, nogil=True, error_model="numpy")
 def _sweep(angle, band0, band1, band2, variance, square):  # type: ignore[no-untyped-def]
     for h in range(variance.shape[1]):
-        # of the two kinks before: x and y what is new in them, lower the factor of the last
-        x1, y1, x2, y2, lower = 0.0, 0.0, 0.0, 0.0, 0.0
+        # of the two kinks before, the last one first: x and y what is new in them, v its variance,
+        # lower the factor of the last; none before the first, where the bands are zero
+        x1, y1, v1, x2, y2, v2, lower = 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0
         for i in range(len(angle)):
-            x, y, new, next_to = angle[i, 0], angle[i, 1], band0[i, h], band1[i, h]
-            if i > 1:
-                beyond = band2[i, h] / variance[i - 2, h]
-                next_to -= beyond * lower * variance[i - 2, h]
-                new -= beyond * band2[i, h]
-                x -= beyond * x2
-                y -= beyond * y2
-            if i > 0:
-                lower = next_to / variance[i - 1, h]
-                new -= lower * next_to
-                x -= lower * x1
-                y -= lower * y1
-            variance[i, h], square[i, h] = new, (x * x + y * y) / new
-            x1, y1, x2, y2 = x, y, x1, y1
+            beyond = band2[i, h] / v2
+            next_to = band1[i, h] - beyond * lower * v2
+            lower = next_to / v1
+            v = band0[i, h] - beyond * band2[i, h] - lower * next_to
+            x = angle[i, 0] - beyond * x2 - lower * x1
+            y = angle[i, 1] - beyond * y2 - lower * y1
+            variance[i, h], square[i, h] = v, (x * x + y * y) / v
+            x1, y1, v1, x2, y2, v2 = x, y, v, x1, y1, v1

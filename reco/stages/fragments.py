@@ -154,18 +154,18 @@ def _arms(index, piece, point, contact, voxel, pairs, middle, arms, length, near
     seen from it and (2, M) mean distance, and (M,) the largest of point within POINT_REACH."""
     count = np.zeros((2, len(pairs)), np.int64)
     for k in range(len(contact)):
-        c, v, square = contact[k], voxel[k], 0.0
-        for axis in range(3):
-            square += (index[v, axis] - middle[c, axis]) ** 2
-        distance = math.sqrt(square)
+        c, v = contact[k], voxel[k]
+        x, y, z = index[v, 0] - middle[c, 0], index[v, 1] - middle[c, 1], index[v, 2] - middle[c, 2]
+        distance = math.sqrt(x * x + y * y + z * z)
         if distance <= POINT_REACH:
             nearest[c] = max(nearest[c], point[v])
         for side in range(2):
             if piece[v] == pairs[c, side]:
                 count[side, c] += 1
                 length[side, c] += distance
-                for axis in range(3):
-                    arms[side, c, axis] += index[v, axis] - middle[c, axis]
+                arms[side, c, 0] += x
+                arms[side, c, 1] += y
+                arms[side, c, 2] += z
     for c in range(len(pairs)):
         for side in range(2):
             length[side, c] /= max(count[side, c], 1)
