@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from reco.errors import InputError
-from reco.sparse import SparseTensor, build_pyramid, pack, strided_map, submanifold_map
+from reco.sparse import (
+    KernelMap,
+    SparseTensor,
+    build_pyramid,
+    pack,
+    strided_map,
+    submanifold_map,
+)
 
 from .conftest import walk
 
@@ -109,6 +116,21 @@ def test_runs_hold_every_pair_of_a_target_in_order(name, rows, kind):
                 found[tile * rows + int(targets[p])] += pairs
     want = [[(k, q) for k, q in enumerate(m.table[:, i]) if q >= 0] for i in range(m.outputs)]
     assert found == want
+
+
+def test_runs_of_any_table_hold_every_pair():
+    rng = np.random.default_rng(3)
+    table = rng.integers(-1, 6, (27, 500)).astype(np.int32)
+    sources, targets, starts, offsets, lengths = KernelMap(table, 6).runs(64)
+    seen = np.zeros(table.shape, int)
+    for tile, begins in enumerate(starts.tolist()):
+        for g, (k, length) in enumerate(zip(offsets.tolist(), lengths.tolist(), strict=True)):
+            for p in range(begins[g], begins[g + 1]):
+                for j in range(length):
+                    target = tile * 64 + targets[p]
+                    assert table[k + j, target] == sources[p] + j
+                    seen[k + j, target] += 1
+    np.testing.assert_array_equal(seen, table >= 0)
 
 
 def test_pyramid_levels_do_not_depend_on_the_rest_of_the_batch():
