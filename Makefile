@@ -27,8 +27,8 @@ bench:              ## speed of the sparse engine and of the chain
 sample:             ## remake data_samples/
 	reco simulate mixed -n 20 --seed 7 -o data_samples/lartpc.root --overwrite
 	reco simulate mixed -n 20 --seed 8 -o data_samples/lartpc.h5 --overwrite
-results:            ## the figures of docs/results.md, on 500 fresh events
-	reco simulate mixed -n 500 --seed 3 -j 2 -o work/test.h5 --overwrite
+results:            ## the figures of docs/results.md, which has N=5000; on fresh events
+	reco simulate mixed -n $(or $(N),500) --seed 3 --spread 0.05 -j 2 -o work/test.h5 --overwrite
 	reco run pipelines/lartpc.yaml work/test.h5 -o work/results.h5 --overwrite
 	reco evaluate work/results.h5 --all --report work/report
 robustness:         ## how the figures change when the simulation does; N events each

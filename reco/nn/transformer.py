@@ -118,7 +118,8 @@ class _Heads:
 
 class InteractionTransformer(nn.Module):
     """scalars, point_scalars: S and G of the input. width, layers, heads: of the encoder (pre-norm,
-    without dropout).
+    without dropout). What is known of a particle also goes straight to what is said of it: the
+    norms of the encoder lose the last per cents of an energy.
 
     vertex_scale: (), energy_scale: (4,) by GROUPS, total_scale: (2,) for exiting and contained,
     factors on the widths; fitted after training on events that were not trained on, so that pulls
@@ -157,7 +158,8 @@ class InteractionTransformer(nn.Module):
             norm_first=True,
         )
         self.encoder = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), False)
-        self.of_particle = _silent(width, _Heads.N)
+        self.straight = _embedding(of_particle, width)
+        self.of_particle = _silent(2 * width, _Heads.N)
         self.of_point = _silent(width, 1)
         self.of_interaction = _silent(width, 6)
         self.register_buffer("vertex_scale", torch.ones(()))
@@ -168,9 +170,11 @@ class InteractionTransformer(nn.Module):
         self.register_buffer("total_tail", torch.ones(2, 2, TAIL_BINS))
 
     def forward(self, batch: InteractionInput) -> InteractionOutput:
-        encoded = self._encode(batch)
         t = batch.particle_mask.shape[1]
-        heads = _Heads.of(self.of_particle(encoded[:, 1 : 1 + t]).float())
+        particle, point = features(batch)
+        encoded = self._encode(particle, point, batch)
+        seen = torch.cat([encoded[:, 1 : 1 + t], self.straight(particle)], dim=-1)
+        heads = _Heads.of(self.of_particle(seen).float())
         point = self.of_point(encoded[:, 1 + t :]).float()[..., 0]
         whole = self.of_interaction(encoded[:, 0]).float()
         weights = candidate_weights(heads.start, heads.end, point, batch)
@@ -193,25 +197,15 @@ class InteractionTransformer(nn.Module):
             total_tail=tail(total_width, self.total_tail[contained]),
         )
 
-    def _encode(self, batch: InteractionInput) -> torch.Tensor:
-        n, t = batch.particle_mask.shape
-        around = surroundings(batch)
-        particle = [
-            batch.scalars,
-            batch.methods / 3 * batch.known,
-            batch.known.float(),
-            _frame(batch.start),
-            _frame(batch.end),
-            batch.direction,
-            around[:, :t],
-            around[:, t : 2 * t],
-        ]
-        point = [batch.point_scalars, _frame(batch.point), around[:, 2 * t :]]
+    def _encode(
+        self, particle: torch.Tensor, point: torch.Tensor, batch: InteractionInput
+    ) -> torch.Tensor:
+        n = len(batch)
         tokens = torch.cat(
             [
                 self.summary.expand(n, 1, -1),
-                self.embed_particle(torch.cat(particle, dim=-1)),
-                self.embed_point(torch.cat(point, dim=-1)),
+                self.embed_particle(particle),
+                self.embed_point(point),
             ],
             dim=1,
         )
@@ -240,6 +234,24 @@ class InteractionTransformer(nn.Module):
             total.log() + _bounded(whole[:, 0], 3.0),
             total_width * self.total_scale[contained],
         )
+
+
+def features(batch: InteractionInput) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is known of each particle and of each point, (I, T, ...) and (I, M, ...)."""
+    t = batch.particle_mask.shape[1]
+    around = surroundings(batch)
+    particle = [
+        batch.scalars,
+        batch.methods / 3 * batch.known,
+        batch.known.float(),
+        _frame(batch.start),
+        _frame(batch.end),
+        batch.direction,
+        around[:, :t],
+        around[:, t : 2 * t],
+    ]
+    point = [batch.point_scalars, _frame(batch.point), around[:, 2 * t :]]
+    return torch.cat(particle, dim=-1), torch.cat(point, dim=-1)
 
 
 def places(batch: InteractionInput) -> torch.Tensor:

@@ -28,7 +28,11 @@ MIN_ENERGY = 0.1
 N_ENERGY_LIKE = 4
 """The first scalars are logarithms of energies; a change of the energy scale shifts them."""
 N_SCALARS = 14 + 2 * N_SEMANTIC + N_PID
-N_POINT_SCALARS = 2 + N_SEMANTIC
+N_POINT_SCALARS = 4 + N_SEMANTIC
+N_PHOTONS = 3
+"""Largest showers of an interaction of which every two are followed back to where they cross."""
+FARTHEST, LEAST_ANGLE = 100.0, 0.1
+"""cm that a shower is followed back, and radian between two that have a crossing to speak of."""
 
 _TRACKS = [PID.MUON, PID.PION, PID.PROTON, PID.KAON]
 _CALORIMETRY, _RANGE, _SCATTERING = 0, 1, 5
@@ -78,8 +82,10 @@ def event_input(event: Bundle, detector: Detector) -> EventInput:
     origin = rows.start[lead]
     particle = padded_rows([chosen[i] for i in interaction])
     near = _points_of(event, interaction)
+    showers = [_showers(event, chosen[i]) for i in interaction]
+    places = _Places.of(event[Points], near, rows, showers)
     return EventInput(
-        input=_assemble(rows, particle, event[Points], padded_rows(near), origin),
+        input=_assemble(rows, particle, places, origin),
         origin=origin,
         interaction=interaction,
         particle=particle,
@@ -130,6 +136,80 @@ def _points_of(event: Bundle, interaction: Array) -> list[Array]:
     owner, rank = np.divmod(np.unique(owner * len(place) + rank), max(len(place), 1))
     cuts = np.searchsorted(owner, [interaction, interaction + 1])
     return [order[rank[a:b]][:MAX_POINTS] for a, b in cuts.T]
+
+
+def _showers(event: Bundle, particle: Array) -> Array:
+    """Of the particles of an interaction, the largest showers."""
+    kind = event[Particles].semantic.values[particle]
+    return np.asarray(particle[kind == Semantic.SHOWER][:N_PHOTONS])
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where a vertex may be, apart from the ends of particles: points of interest, and crossings of
+    showers, of which a photon shows nothing between its vertex and its start.
+
+    position: (K, 3) cm. scalars: (K, N_POINT_SCALARS). score: (K,), 0 for crossings.
+    rows: (I, M) of each interaction, -1 for none.
+    """
+
+    position: Array
+    scalars: Array
+    score: Array
+    rows: Array
+
+    @staticmethod
+    def of(points: Points, near: list[Array], rows: _Rows, showers: list[Array]) -> "_Places":
+        """near, showers: rows of points and of particles, of each interaction."""
+        pairs = [np.stack(np.triu_indices(len(s), 1), axis=1) for s in showers]
+        ends = [s[p] for s, p in zip(showers, pairs, strict=True)]
+        place, miss = crossings(rows.start, rows.direction, np.concatenate([*ends, _NO_PAIR]))
+        known = np.isfinite(miss)
+        owner = np.repeat(np.arange(len(ends)), [len(e) for e in ends])[known]
+        first = len(points.score.values)
+        crossing = [first + np.flatnonzero(owner == i) for i in range(len(ends))]
+        return _Places(
+            np.concatenate([points.position.values, place[known]]),
+            np.concatenate([_of_points(points), _of_crossings(miss[known])]),
+            np.concatenate([points.score.values, np.zeros(len(owner), np.float32)]),
+            padded_rows([np.append(a, b) for a, b in zip(near, crossing, strict=True)]),
+        )
+
+
+_NO_PAIR = np.zeros((0, 2), np.int64)
+
+
+def _of_points(points: Points) -> Array:
+    score = points.score.values
+    kind = np.eye(N_SEMANTIC)[np.maximum(points.type.values, 0)]
+    logit = np.log((score + 0.01) / (1.01 - score))
+    none = np.zeros((len(score), 2))
+    return np.concatenate([np.stack([score, logit / 2], axis=1), kind, none], axis=1)
+
+
+def _of_crossings(miss: Array) -> Array:
+    scalars = np.zeros((len(miss), N_POINT_SCALARS))
+    scalars[:, -2], scalars[:, -1] = 1, _log(miss, 0.1)
+    return scalars
+
+
+def crossings(start: Array, direction: Array, pairs: Array) -> tuple[Array, Array]:
+    """Where two showers come closest to each other before they start.
+
+    start: (P, 3) cm. direction: (P, 3) unit vectors. pairs: (K, 2) rows. Returns (K, 3) cm, the
+    middle between both, and (K,) cm, how far they miss each other; NaN where they are almost
+    parallel, or are so only far away.
+    """
+    (a, b), (u, v) = start[pairs.T], direction[pairs.T].astype(np.float64)
+    apart, cosine = a - b, (u * v).sum(axis=1)
+    along_u, along_v = (apart * u).sum(axis=1), (apart * v).sum(axis=1)
+    sine2 = np.maximum(1 - cosine**2, 1e-12)
+    back = np.stack([cosine * along_v - along_u, along_v - cosine * along_u]) / sine2
+    back = np.minimum(back, 0.0)
+    at_a, at_b = a + back[0, :, None] * u, b + back[1, :, None] * v
+    told = (sine2 > LEAST_ANGLE**2) & (back.min(axis=0) > -FARTHEST)
+    miss = np.where(told, np.linalg.norm(at_a - at_b, axis=1), np.nan)
+    return (at_a + at_b) / 2, miss
 
 
 def _particle_rows(event: Bundle, detector: Detector) -> _Rows:
@@ -283,15 +363,8 @@ def _log(values: Array, offset: float) -> Array:
     return np.log(np.maximum(np.nan_to_num(values.astype(np.float64)), 0.0) + offset)
 
 
-def _assemble(
-    rows: _Rows, particle: Array, points: Points, point: Array, origin: Array
-) -> InteractionInput:
-    """particle: (I, T) and point: (I, M) rows, -1 for none. origin: (I, 3) cm."""
-    place = points.position.values
-    score = points.score.values
-    kind = np.eye(N_SEMANTIC)[np.maximum(points.type.values, 0)]
-    logit = np.log((score + 0.01) / (1.01 - score))
-    point_scalars = np.concatenate([np.stack([score, logit / 2], axis=1), kind], axis=1)
+def _assemble(rows: _Rows, particle: Array, places: _Places, origin: Array) -> InteractionInput:
+    """particle: (I, T) rows, -1 for none. origin: (I, 3) cm."""
     return InteractionInput(
         scalars=_gather(rows.scalars, particle),
         particle_mask=torch.from_numpy(particle >= 0),
@@ -303,10 +376,10 @@ def _assemble(
         preferred=_gather(rows.preferred, particle),
         primary=_gather(rows.primary, particle),
         contained=_gather(rows.contained, particle),
-        point_scalars=_gather(point_scalars, point),
-        point_mask=torch.from_numpy(point >= 0),
-        point=_gather(place, point, origin),
-        point_score=_gather(score, point),
+        point_scalars=_gather(places.scalars, places.rows),
+        point_mask=torch.from_numpy(places.rows >= 0),
+        point=_gather(places.position, places.rows, origin),
+        point_score=_gather(places.score, places.rows),
     )
 
 

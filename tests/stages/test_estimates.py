@@ -15,6 +15,7 @@ from reco.stages.estimates import UNSEEN_WIDTH, Estimate
 from reco.stages.interaction_input import (
     MAX_PARTICLES,
     UPSTREAM,
+    crossings,
     event_input,
     wall_distance,
     way_out,
@@ -143,6 +144,31 @@ def test_points_belong_to_the_interaction_they_touch():
     place = events[Points].position.values
     for i, origin in enumerate(made.origin):
         np.testing.assert_allclose(made.input.point[i, 0], place[i] - origin, atol=1e-5)
+
+
+def test_photons_are_followed_back_to_where_they_cross():
+    photons = [
+        Line((20, 0, 0), (40, 0, 0), pid=PID.PHOTON),
+        Line((0, 15, 0), (0, 40, 0), pid=PID.PHOTON),
+        Line((-9, -12, 0), (-27, -36, 0), pid=PID.PHOTON),
+    ]
+    for showers, n in ((1, 0), (2, 1), (3, 3)):
+        made = event_input(event(photons[:showers]), GENERIC)
+        place = made.input.point[0].numpy() + made.origin
+        assert place.shape == (n, 3)
+        np.testing.assert_allclose(place, np.zeros((n, 3)), atol=0.5)
+        assert (made.input.point_score == 0).all()
+
+
+def test_crossings_of_lines():
+    start = np.array([[2.0, 0, 1], [0, 3, -1], [3, 1, 0], [-4, 0, 0], [900, 675, 1]])
+    along = np.array([[1.0, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0], [0.8, 0.6, 0]])
+    place, miss = crossings(start, along, np.array([[0, 1], [0, 2], [2, 3], [0, 4]]))
+    np.testing.assert_allclose(place[0], 0, atol=1e-9)
+    # parallel; past the start of the second, which stays where it is; too far away
+    np.testing.assert_allclose(miss, [2, np.nan, 1, np.nan])
+    np.testing.assert_allclose(place[2], [-4, 0.5, 0])
+    assert all(len(column) == 0 for column in crossings(start, along, np.zeros((0, 2), int)))
 
 
 def test_reference_of_an_exiting_track_is_not_its_range():
