@@ -8,7 +8,6 @@
 The names below load what they need when they are first used.
 """
 
-import ctypes
 import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -20,22 +19,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep what is freed, up to half a gigabyte, for the next arrays of up to 64 MB.
-
-    New pages for what each layer of a network makes would cost a tenth of its time.
-    """
-    m_trim_threshold, m_mmap_threshold = -1, -3
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # another C library
-        return
-    mallopt(m_mmap_threshold, 64 << 20)
-    mallopt(m_trim_threshold, 512 << 20)
-
-
-_keep_freed_memory()
 
 if TYPE_CHECKING:
     from reco.data.classes import PID, Semantic

@@ -4,6 +4,7 @@ import logging
 import signal
 import socket
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -218,10 +219,13 @@ def job_script(site: Slurm | HTCondor, folder: Path) -> str:
 
 def _queue_of(site: Slurm | HTCondor) -> tuple[Any, Any]:
     """The classes of dask-jobqueue for a cluster and for one of its jobs."""
+    if threading.current_thread() is not threading.main_thread():
+        raise RecoError("jobs are submitted from the main thread of a process alone")
     interrupted = signal.getsignal(signal.SIGINT)
     from dask_jobqueue import HTCondorCluster, SLURMCluster
 
-    signal.signal(signal.SIGINT, interrupted)  # it takes Ctrl-C for itself
+    if interrupted is not None:
+        signal.signal(signal.SIGINT, interrupted)  # it takes Ctrl-C for itself
     cluster = SLURMCluster if isinstance(site, Slurm) else HTCondorCluster
     return cluster, cluster.job_cls
 

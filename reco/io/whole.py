@@ -1,5 +1,6 @@
 """Outputs that appear whole or not at all: made under a temporary name, renamed at the end."""
 
+import errno
 import os
 import shutil
 from abc import ABC, abstractmethod
@@ -55,6 +56,7 @@ class Whole(ABC):
             if kind is None:
                 _to_disk(self.temporary)
                 _replace(self.temporary, self.path)
+                _sync(self.path.parent)
         except OSError as failure:
             raise RecoError(f"{self.path}: writing failed ({failure.strerror})") from None
         finally:
@@ -72,10 +74,19 @@ def check_replaceable(path: Path) -> None:
 def _to_disk(made: Path) -> None:
     """A new name may reach the disk before the bytes: after a power cut it would be of a file
     without them."""
-    for path in (made, *made.rglob("*")):
-        if path.is_file():
-            with path.open("rb+") as file:
-                os.fsync(file.fileno())
+    for path in (*made.rglob("*"), made):
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some disks cannot be asked
+            raise
+    finally:
+        os.close(handle)
 
 
 def _replace(made: Path, path: Path) -> None:

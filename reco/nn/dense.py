@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reco.data.ragged import Array
+from reco.errors import InputError
 from reco.sparse.cache import Cache
 from reco.sparse.vector import BLOCKING, LANES, multiply_block
 
@@ -38,7 +39,10 @@ class Dense(nn.Linear):
         plus: tuple[Added, ...] = (),
         relu: bool = False,
     ) -> Tensor:
-        """(N, C_in) -> (N, C_out): relu(linear(norm(input)) + plus), at most two tables."""
+        """(N, C_in) -> (N, C_out): relu(linear(norm(input)) + plus), at most two tables.
+
+        Raises InputError where `input` has other columns, or `plus` other columns or rows.
+        """
         if compiled(input):
             return self._compiled(input, norm, plus, relu)
         out = super().forward(input if norm is None else norm(input))
@@ -49,6 +53,7 @@ class Dense(nn.Linear):
     def _compiled(
         self, x: Tensor, norm: nn.LayerNorm | None, plus: tuple[Added, ...], relu: bool
     ) -> Tensor:
+        self._check(x, plus)
         sources = (*self.parameters(), *(() if norm is None else norm.parameters()))
         packed = self._cache.get(sources, lambda: _packed(self, norm))
         first, second = ([_arrays(*added) for added in plus] + [_NOTHING] * 2)[:2]
@@ -56,6 +61,20 @@ class Dense(nn.Linear):
         places = np.arange(max(ROWS, len(x)), dtype=np.int32)
         _dense(x.contiguous().numpy(), places, *packed, *first, *second, relu, out.numpy())
         return out
+
+    def _check(self, x: Tensor, plus: tuple[Added, ...]) -> None:
+        """The compiled code would read what lies beside the arrays."""
+        if x.ndim != 2 or x.shape[1] != self.in_features:
+            raise InputError(f"input: shape {tuple(x.shape)}, expected (N, {self.in_features})")
+        for table, rows in plus:
+            n = len(table if rows is None else rows)
+            if n != len(x) or table.shape[1:] != (self.out_features,):
+                raise InputError(
+                    f"plus: {n} rows of a table {tuple(table.shape)}, expected {len(x)} of "
+                    f"(T, {self.out_features})"
+                )
+            if rows is not None and not _rows_of(rows, len(table)):
+                raise InputError(f"plus: rows outside the {len(table)} of the table")
 
 
 class TwoLayers(nn.Sequential):
@@ -79,6 +98,8 @@ class TwoLayers(nn.Sequential):
 def gathered(message: Tensor, target: Tensor, n: int) -> tuple[Tensor, Tensor]:
     """(n, W) mean and maximum of the messages (E, W) to each target (E,), zero for none."""
     if compiled(message):
+        if len(target) != len(message) or not _rows_of(target, n):
+            raise InputError(f"target: expected {len(message)} rows of {n}")
         mean, most = torch.zeros(n, message.shape[1]), torch.zeros(n, message.shape[1])
         _gather(message.contiguous().numpy(), target.numpy(), mean.numpy(), most.numpy())
         return mean, most
@@ -87,6 +108,10 @@ def gathered(message: Tensor, target: Tensor, n: int) -> tuple[Tensor, Tensor]:
     count = torch.bincount(target, minlength=n).clamp_min(1)
     mean = nothing.scatter_add(0, index, message) / count[:, None]
     return mean, nothing.scatter_reduce(0, index, message, "amax", include_self=False)
+
+
+def _rows_of(rows: Tensor, n: int) -> bool:
+    return len(rows) == 0 or bool(rows.min() >= 0 and rows.max() < n)
 
 
 def compiled(values: Tensor) -> bool:

@@ -1,5 +1,6 @@
 """A pipeline that can run: configuration, detector, and the stages once they are needed."""
 
+import ctypes
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -94,6 +95,7 @@ class Pipeline:
             self._options[stage.name] = validate(stage.Options, content, source, path)
         self._stages: dict[tuple[str, str], Stage] = {}
         _set_threads(configuration.threads(config.run))
+        _keep_freed_memory()
 
     @classmethod
     def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> "Pipeline":
@@ -258,6 +260,19 @@ def _device(name: str) -> torch.device:
 def _set_threads(n: int) -> None:
     torch.set_num_threads(n)
     numba.set_num_threads(min(n, numba.config.NUMBA_NUM_THREADS))
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what is freed for the next arrays of up to 32 MB: new pages for what each
+    layer of a network makes would cost a tenth of its time. The process stays as large as its
+    largest event made it."""
+    m_trim_threshold, m_mmap_threshold = -1, -3
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another C library
+        return
+    if mallopt(m_mmap_threshold, 32 << 20):
+        mallopt(m_trim_threshold, 512 << 20)
 
 
 def _range(source: Source, start: int, stop: int | None) -> range:

@@ -408,14 +408,15 @@ def _classify(table, found, filled):  # type: ignore[no-untyped-def]
         for i in range(n):
             x, y, z = table[0, i], table[1, i], table[2, i]
             xy, yz = (x >= 0) & (y == x + 1), (y >= 0) & (z == y + 1)
+            last = yz & (x < 0)  # else the pair of x, alone, would come after the run
             found[0, a] = found[1, b] = found[2, c] = i
             found[3, d] = found[4, e] = found[5, f] = i
             a += xy & yz
             b += xy & (not yz)
-            c += yz & (not xy)
+            c += last
             d += (x >= 0) & (not xy)
-            e += (y >= 0) & (not xy) & (not yz)
-            f += (z >= 0) & (not yz)
+            e += (y >= 0) & (not xy) & (not last)
+            f += (z >= 0) & (not (xy & yz)) & (not last)
     elif span == 2:
         for i in range(n):
             x, y = table[0, i], table[1, i]

@@ -102,7 +102,8 @@ def test_an_output_is_on_the_disk_before_it_has_its_name(
 
     monkeypatch.setattr(os, "fsync", spy)
     pipeline().process(source, output)
-    assert seen == [(output.stat().st_ino, False)]
+    # the bytes, then the name
+    assert seen == [(output.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
 
 
 def test_a_device_is_no_output(source: Path) -> None:

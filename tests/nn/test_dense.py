@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from reco.errors import InputError
 from reco.nn.dense import Dense, TwoLayers, gathered
 
 SIZES = [(0, 5, 3), (1, 64, 64), (7, 43, 64), (64, 16, 33), (200, 192, 70)]
@@ -70,3 +71,20 @@ def test_gathered_messages(n, edges):
         wanted = (own.mean(0), own.amax(0)) if len(own) else (torch.zeros(6),) * 2
         torch.testing.assert_close((mean[i], most[i]), wanted)
     torch.testing.assert_close((mean, most), learning)
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    layer, x = Dense(4, 4), torch.zeros(3, 4)
+    table, rows = torch.zeros(2, 4), torch.tensor([0, 1, 1])
+    with torch.inference_mode():
+        for wrong in (
+            lambda: layer(torch.zeros(3, 7)),
+            lambda: layer(x, plus=((table, None),)),
+            lambda: layer(x, plus=((table, torch.tensor([0, 1, 2])),)),
+            lambda: layer(x, plus=((torch.zeros(2, 5), rows),)),
+            lambda: gathered(x, torch.tensor([0, 1, 5]), 2),
+            lambda: gathered(x, torch.tensor([0, -1, 1]), 2),
+        ):
+            with pytest.raises(InputError, match=r"expected|outside"):
+                wrong()
+        assert layer(x, plus=((table, rows),)).shape == (3, 4)
