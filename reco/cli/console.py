@@ -30,7 +30,7 @@ def tell_first_run() -> None:
 
     folder = Path(closest_members.stats.cache_path)
     if not any(folder.glob("graph.closest_members-*.nbi")):
-        print("the first run compiles the kernels: about 16 s, once", file=sys.stderr)
+        print("the first run compiles the kernels: about 18 s, once", file=sys.stderr)
 
 
 @contextmanager
