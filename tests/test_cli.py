@@ -3,6 +3,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -197,6 +198,15 @@ def test_mistakes_end_with_one_message(reco_command, words, message):
     assert sorted(p.name for p in Path().iterdir()) == before
 
 
+@pytest.fixture
+def heard():
+    """Ctrl-C, which what a shell runs in the background ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_says_what_is_kept(reco_command):
     hits_file(Path("a.h5"), [1.0])
     hits_file(Path("b.h5"), [1.0], [19.0])
