@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import re
@@ -424,3 +425,22 @@ def test_an_output_is_hdf5_and_named_so(reco_command):
     hits_file(Path("a.h5"), [1.0])
     code, _, err = reco_command("run", "chain.yaml", "a.h5", "-o", "out.root")
     assert (code, "reco convert" in err) == (1, True)
+
+
+def test_a_bar_on_a_terminal(reco_command):
+    """What a pipe never shows: rich draws the first frame before anything is known."""
+    hits_file(Path("a.h5"), [1.0])
+    master, slave = os.openpty()
+    words = [sys.executable, "-m", "reco.cli", "run", "chain.yaml", "a.h5"]
+    where = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=slave, env=where) as process:
+        os.close(slave)
+        shown = b""
+        # at the end of the other side Linux answers with an error
+        with contextlib.suppress(OSError):
+            while part := os.read(master, 65536):
+                shown += part
+    os.close(master)
+    assert process.returncode == 0, shown.decode()
+    assert b"events/s" in shown
+    assert Path("a_reco.h5").exists()

@@ -40,7 +40,7 @@ def progress(what: str) -> Iterator[Report]:
         yield _Lines(what)
         return
     with _bar() as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(what, total=None, rate="")
 
         def report(done: int, total: int) -> None:
             elapsed = bar.tasks[task].elapsed or 1e-9

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from reco import config as configuration
@@ -60,7 +60,10 @@ def submit_files(request: Request, name: str, number: int | None, tries: int, dr
         _show_plan(request, chosen)
         return 0
     for package in ("distributed", "dask_jobqueue"):
-        import_module(package)  # where it is missing, that is told before a folder is made
+        # where it is missing, that is told before a folder is made; not imported, as dask_jobqueue
+        # takes Ctrl-C for itself
+        if find_spec(package) is None:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
     def on_site(job: Job, items: Sequence[WorkItem]) -> Iterable[list[engine.Result]]:
         if items:
