@@ -107,6 +107,10 @@ class Voxels(Product):
     n_hits_outside: Array = column(EVENTS, "n_hits_outside", "i8", doc="outside every volume")
 
 
+TRUTH: tuple[type[Product], ...] = (TruthDeposits, TruthParticles, TruthInteractions)
+"""What an input with truth gives."""
+
+
 @dataclass(frozen=True)
 class TruthVoxels(Product):
     """True deposits on the grid of the detector; rows sorted by index, each index once."""

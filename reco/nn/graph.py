@@ -123,7 +123,9 @@ class GraphNet(nn.Module):
         for messages in self.rounds:
             nodes, pairs = messages(nodes, edges, pairs)
         there, back = pairs.view(2, graph.ends.shape[1], pairs.shape[1])
-        return GraphOutput(_read(self.node_out, nodes), _read(self.pair_out, there + back)[:, 0])
+        return GraphOutput(
+            _output(self.node_out, nodes), _output(self.pair_out, there + back)[:, 0]
+        )
 
     def standardise(self, graph: Graph) -> None:
         """Take mean and width of the input from these events."""
@@ -140,8 +142,8 @@ def _scaled(values: Tensor, mean: Tensor, width: Tensor) -> Tensor:
     return (values - mean).div_(width).clamp_(-LARGEST_INPUT, LARGEST_INPUT)
 
 
-def _read(out: nn.Sequential, state: Tensor) -> Tensor:
-    """The norm and the layers of an output."""
+def _output(out: nn.Sequential, state: Tensor) -> Tensor:
+    """(N, W) -> (N, K): an output's norm and layers."""
     norm, layers = out
     result: Tensor = layers(state, norm)
     return result

@@ -237,7 +237,8 @@ class InteractionTransformer(nn.Module):
 
 
 def features(batch: InteractionInput) -> tuple[torch.Tensor, torch.Tensor]:
-    """What is known of each particle and of each point, (I, T, ...) and (I, M, ...)."""
+    """What is known of each particle, (I, T, A), and of each point, (I, M, B): the scalars, and
+    places in cm and energies in log of MeV brought to order one."""
     t = batch.particle_mask.shape[1]
     around = surroundings(batch)
     particle = [

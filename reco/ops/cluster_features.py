@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from reco.data.classes import N_SEMANTIC
 from reco.data.ragged import Array
 from reco.ops.graph import Cells, Contacts, Members, Sampled
-from reco.ops.neighbours import Grid
+from reco.ops.neighbours import Grid, square
 
 POINT_REACH = 4.0
 """Voxels. A point of interest this close to a voxel of a cluster may be its end."""
@@ -127,7 +127,7 @@ def _ends(place, order, offsets, centre, axis, start, ends, direction):  # type:
                 begin, least = order[k], along
         end, most, near = begin, -1.0, 0
         for k in range(offsets[g], offsets[g + 1]):
-            apart = distance(place, order[k], place, begin)
+            apart = math.sqrt(square(place, order[k], place, begin))
             if apart > most:
                 end, most = order[k], apart
             if apart < START_RADIUS:
@@ -143,19 +143,12 @@ def _ends(place, order, offsets, centre, axis, start, ends, direction):  # type:
         ends[g, 0], ends[g, 1] = begin, end
 
 
-@njit(inline="always")
-def distance(a, i, b, j):  # type: ignore[no-untyped-def]
-    """Between a row of one table and one of another."""
-    x, y, z = a[i, 0] - b[j, 0], a[i, 1] - b[j, 1], a[i, 2] - b[j, 2]
-    return math.sqrt(x * x + y * y + z * z)
-
-
 def node_features(voxels: VoxelTable, members: Members, shape: Shapes, points: Touch) -> Array:
     """(C, 33 + 2 F) float32."""
     seen = np.zeros((len(shape.n), 5))
     _deposits(voxels.place, voxels.energy, *members, shape.start, shape.end, seen)
-    mean, square, largest, *near = seen.T
-    deviation = np.sqrt(np.maximum(square - mean**2, 0))
+    mean, mean_square, largest, *near = seen.T
+    deviation = np.sqrt(np.maximum(mean_square - mean**2, 0))
     reach = np.linalg.norm(shape.end - shape.start, axis=1)
     straight = np.abs((shape.direction * shape.axis).sum(axis=1))
     score, best = members.mean_and_max(voxels.scores)
@@ -196,10 +189,10 @@ def _deposits(place, energy, order, offsets, start, end, seen):  # type: ignore[
             seen[g, 0] += energy[row]
             seen[g, 1] += energy[row] * energy[row]
             seen[g, 2] = max(seen[g, 2], energy[row])
-            if distance(place, row, start, g) < START_RADIUS:
+            if math.sqrt(square(place, row, start, g)) < START_RADIUS:
                 seen[g, 3] += energy[row]
                 near_start += 1
-            if distance(place, row, end, g) < START_RADIUS:
+            if math.sqrt(square(place, row, end, g)) < START_RADIUS:
                 seen[g, 4] += energy[row]
                 near_end += 1
         seen[g, 0] /= last - first

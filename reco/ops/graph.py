@@ -12,7 +12,7 @@ from numba import njit
 from scipy.spatial import cKDTree
 
 from reco.data.ragged import Array, offsets_of
-from reco.ops.neighbours import linked
+from reco.ops.neighbours import linked, square
 from reco.ops.voxelize import starts
 
 FINE, COARSE = 4, 16
@@ -231,11 +231,7 @@ def closest_members(points, order, offsets, pairs):  # type: ignore[no-untyped-d
             i = order[m]
             for n in range(offsets[pairs[p, 1]], offsets[pairs[p, 1] + 1]):
                 j = order[n]
-                apart = (
-                    (points[i, 0] - points[j, 0]) ** 2
-                    + (points[i, 1] - points[j, 1]) ** 2
-                    + (points[i, 2] - points[j, 2]) ** 2
-                )
+                apart = square(points, i, points, j)
                 if apart < best:
                     best = apart
                     found[p, 0], found[p, 1] = i, j

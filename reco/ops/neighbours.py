@@ -186,7 +186,7 @@ def _bridges(points, order, rows, offsets):  # type: ignore[no-untyped-def]
             for step in (-1, 1):
                 k = middle if step > 0 else middle - 1
                 while first <= k < last and (place[k] - order[a]) ** 2 < best:
-                    apart = _square(points, a, rows[k])
+                    apart = square(points, a, points, rows[k])
                     if apart < best:
                         best = apart
                         links[c, 0], links[c, 1] = a, rows[k]
@@ -194,10 +194,10 @@ def _bridges(points, order, rows, offsets):  # type: ignore[no-untyped-def]
     return links
 
 
-@njit(cache=True, nogil=True)
-def _square(points, a, b):  # type: ignore[no-untyped-def]
-    """Squared distance of two rows."""
-    x, y, z = points[a, 0] - points[b, 0], points[a, 1] - points[b, 1], points[a, 2] - points[b, 2]
+@njit(inline="always")
+def square(a, i, b, j):  # type: ignore[no-untyped-def]
+    """Squared distance of row i of (N, 3) points a from row j of (M, 3) points b."""
+    x, y, z = a[i, 0] - b[j, 0], a[i, 1] - b[j, 1], a[i, 2] - b[j, 2]
     return x * x + y * y + z * z
 
 
@@ -230,7 +230,7 @@ def shortest(points, pairs, source):  # type: ignore[no-untyped-def]
             continue
         for k in range(first[i], first[i + 1]):
             j = other[k]
-            total = length + math.sqrt(_square(points, i, j))
+            total = length + math.sqrt(square(points, i, points, j))
             if total < way[j]:
                 way[j] = total
                 rise(key, row, size, total, j)

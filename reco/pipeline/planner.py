@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from reco.config import check_until
 from reco.data.product import Product
+from reco.data.products import TRUTH
 from reco.errors import ConfigError
 from reco.stages import STAGES, find
 from reco.stages.base import Stage
@@ -139,7 +140,7 @@ def _way_to(kind: Kind) -> str:
         return (
             f"; {kind.__name__} is made by {maker!r}: add it under `stages`, or use `base: lartpc`"
         )
-    return f"; {kind.__name__} comes with inputs that hold truth" if "Truth" in repr(kind) else ""
+    return f"; {kind.__name__} comes with inputs that hold truth" if kind in TRUTH else ""
 
 
 def _so_far(steps: Sequence[Step], given: Sequence[Kind]) -> str:

@@ -180,6 +180,7 @@ _NO_PAIR = np.zeros((0, 2), np.int64)
 
 
 def _of_points(points: Points) -> Array:
+    """(M, N_POINT_SCALARS): score and its log odds, type; none of what crossings have."""
     score = points.score.values
     kind = np.eye(N_SEMANTIC)[np.maximum(points.type.values, 0)]
     logit = np.log((score + 0.01) / (1.01 - score))
@@ -188,6 +189,7 @@ def _of_points(points: Points) -> Array:
 
 
 def _of_crossings(miss: Array) -> Array:
+    """(K,) cm -> (K, N_POINT_SCALARS): that it is one, and the logarithm of the miss."""
     scalars = np.zeros((len(miss), N_POINT_SCALARS))
     scalars[:, -2], scalars[:, -1] = 1, _log(miss, 0.1)
     return scalars

@@ -10,22 +10,13 @@ import h5py
 
 from reco.data.bundle import Bundle
 from reco.data.product import Product
-from reco.data.products import (
-    Header,
-    Hits,
-    TruthDeposits,
-    TruthInteractions,
-    TruthParticles,
-    VoxelLabels,
-)
+from reco.data.products import TRUTH, Header, Hits, VoxelLabels
 from reco.errors import ConfigError, FormatError, RecoError
 from reco.io.store import StoredProducts, Writer, is_product_file
 from reco.pipeline import Pipeline
 from reco.pipeline.planner import only_for
 from reco.pipeline.source import open_source
 from reco.stages import find, weights
-
-TRUTH: tuple[type[Product], ...] = (TruthDeposits, TruthParticles, TruthInteractions)
 
 
 @dataclass(frozen=True)
