@@ -21,7 +21,7 @@ Rng = np.random.Generator
 Recipe = Callable[[Rng], list[Primary]]
 Energies = tuple[float, float]
 
-ELECTRON, PHOTON, MUON, PION, PION0, KAON, PROTON = 11, 22, 13, 211, 111, 321, 2212
+ELECTRON, PHOTON, MUON, PION, PION0, KAON, PROTON, NEUTRON = 11, 22, 13, 211, 111, 321, 2212, 2112
 
 MUON_ENERGY = (10.0, 20.0, 30.0, 40.0, 80.0, 100.0, 140.0, 200.0, 300.0, 400.0, 800.0, 1000.0)
 MUON_RANGE = (0.70, 2.38, 4.73, 7.58, 22.09, 30.44, 48.22, 76.15, 123.6, 170.8, 353.4, 441.5)
@@ -171,6 +171,70 @@ class NeutralPion(Single):
 
 
 @dataclass(frozen=True)
+class Hadrons:
+    """One species of what a neutrino knocks out of a nucleus.
+
+    count: mean of a Poisson distribution. least, mean: of an exponential one, in MeV.
+    """
+
+    pdg: int
+    count: float
+    least: float
+    mean: float
+
+    def energies(self, rng: Rng) -> Iterable[float]:
+        """Kinetic energies of one event's."""
+        return self.least + rng.exponential(self.mean, rng.poisson(self.count))
+
+
+@dataclass(frozen=True)
+class Neutrino:
+    """What a neutrino may leave of a nucleus, and 0-3 cosmic muons across it.
+
+    Not a generator but ranges wide enough for those there are: an e or μ in `charged` of the events
+    (energies: of it, flat in the logarithm) and hadrons, most of them soft; each is isotropic.
+    cosmics: weights of 0, 1, 2.. of them.
+    """
+
+    energies: Energies = (20.0, 3000.0)
+    charged: float = 0.85
+    hadrons: tuple[Hadrons, ...] = (
+        Hadrons(PROTON, count=1.8, least=10.0, mean=70.0),
+        Hadrons(PION, count=0.4, least=15.0, mean=200.0),
+        Hadrons(PION0, count=0.15, least=10.0, mean=250.0),
+        Hadrons(NEUTRON, count=1.0, least=5.0, mean=60.0),
+    )
+    cosmics: tuple[float, ...] = (0.6, 0.2, 0.1, 0.1)
+    side: float = SIDE
+
+    def __post_init__(self) -> None:
+        _check_energies(self.energies)
+
+    def __call__(self, rng: Rng) -> list[Primary]:
+        cosmics = [Cosmic(side=self.side)] * _count(rng, self.cosmics)
+        return combine([self._neutrino(rng), *(recipe(rng) for recipe in cosmics)])
+
+    def _neutrino(self, rng: Rng) -> list[Primary]:
+        position = _inside(rng, self.side)
+        while True:
+            drawn = [*self._lepton(rng), *self._hadrons(rng)]
+            if any(pdg != NEUTRON for pdg, _ in drawn):
+                return [
+                    Primary(0, _signed(rng, pdg), energy, position, _isotropic(rng))
+                    for pdg, energy in drawn
+                ]
+
+    def _lepton(self, rng: Rng) -> list[tuple[int, float]]:
+        if rng.random() >= self.charged:
+            return []
+        least, most = map(math.log, self.energies)
+        return [(int(rng.choice([ELECTRON, MUON])), math.exp(rng.uniform(least, most)))]
+
+    def _hadrons(self, rng: Rng) -> list[tuple[int, float]]:
+        return [(kind.pdg, float(e)) for kind in self.hadrons for e in kind.energies(rng)]
+
+
+@dataclass(frozen=True)
 class Mixed:
     """The training sample: vertices and rain, and more of what those leave rare.
 
@@ -214,6 +278,7 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     "cosmic": Cosmic,
     "kaon": Kaon,
     "pi0": NeutralPion,
+    "neutrino": Neutrino,
     "mixed": Mixed,
 }
 """Name -> recipe; all take `side`, and have a default for everything."""

@@ -14,6 +14,7 @@ from reco.simulate.recipes import (
     RECIPES,
     Cosmic,
     Mixed,
+    Neutrino,
     Rain,
     Single,
     StoppingMuon,
@@ -37,7 +38,7 @@ def test_every_recipe_draws_what_geant4_can_follow(name):
         assert numbers[0] == 0
         assert all(step in (0, 1) for step in np.diff(numbers))
         for p in primaries:
-            assert 20 <= p.kinetic_energy <= 20000
+            assert 5 <= p.kinetic_energy <= 20000
             assert max(map(abs, p.position)) < HALF + 50
             assert np.linalg.norm(p.unit_direction) == pytest.approx(1)
 
@@ -68,6 +69,18 @@ def test_vertices_are_isotropic_and_flat_in_energy():
     np.testing.assert_allclose((directions**2).mean(axis=0), 1 / 3, atol=0.03)
     assert np.mean([p.kinetic_energy for p in leptons]) == pytest.approx(525, abs=25)
     assert np.mean([p.pdg > 0 for p in leptons]) == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_neutrino_leaves_soft_protons_and_something_to_see():
+    events = draws(Neutrino(cosmics=(1.0,)), 2000)
+    kinds = [Counter(abs(p.pdg) for p in primaries) for primaries in events]
+    assert all(set(kind) != {2112} for kind in kinds)
+    assert all(len({p.position for p in primaries}) == 1 for primaries in events)
+    assert np.mean([kind[11] + kind[13] for kind in kinds]) == pytest.approx(0.85, abs=0.04)
+    assert np.mean([kind[2212] for kind in kinds]) == pytest.approx(1.8, abs=0.1)
+    protons = [p.kinetic_energy for primaries in events for p in primaries if p.pdg == 2212]
+    assert min(protons) > 10
+    assert np.mean(protons) == pytest.approx(80, abs=4)
 
 
 def test_rain_follows_its_mixture_and_falls_inwards():
