@@ -4,7 +4,7 @@ Event i of seed s depends on (recipe, options, s, i) alone: neither the number o
 range of events that is asked for changes it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -15,16 +15,17 @@ from typing import Any, ClassVar
 import numpy as np
 
 from reco.data.bundle import Bundle
-from reco.data.labels import label
+from reco.data.labels import EventTruth, label
 from reco.data.products import Header, Hits, Quantity, TruthDeposits
-from reco.data.ragged import Ragged
-from reco.data.tracks import Deposits, Tracks
+from reco.data.ragged import Array, Ragged
+from reco.data.tracks import Deposits
 from reco.detector import Detector
 from reco.errors import ConfigError
 from reco.io.root_writer import RootWriter
 from reco.io.store import Writer
 from reco.simulate.geant4 import Geant4, Options
 from reco.simulate.hepmc import HepMCRecipe
+from reco.simulate.primary import Primary
 from reco.simulate.recipes import RECIPES, Recipe
 from reco.simulate.response import ReadHits, Readout, Response, respond
 
@@ -112,24 +113,14 @@ def simulate_event(plan: Plan, detector: Detector, recipe: Recipe, number: int) 
     tracks, deposits = Geant4.shared(plan.options).simulate(
         primaries, seed=plan.seed << 32 | number
     )
-    return read_out(plan, detector, number, (tracks, deposits), rng)
-
-
-def read_out(
-    plan: Plan,
-    detector: Detector,
-    number: int,
-    simulated: tuple[Tracks, Deposits],
-    rng: np.random.Generator,
-) -> Bundle:
-    """Label what was simulated, and let the detector respond."""
-    tracks, deposits = simulated
-    bounds = (detector.lower, detector.upper)
-    truth = label(tracks, deposits, voxel_size=detector.voxel_size, bounds=bounds)
-    response = plan.response or Response.of(detector)
-    if plan.spread:
-        response = response.varied(plan.spread, rng)
-    hits = respond(deposits, truth, response, Readout.of(detector), rng)
+    truth = label(
+        tracks,
+        deposits,
+        voxel_size=detector.voxel_size,
+        bounds=(detector.lower, detector.upper),
+        neutrino_pdg=_neutrinos(primaries),
+    )
+    hits = _read_out(plan, detector, deposits, truth, rng)
     return Bundle(
         (
             _header(plan.seed, number),
@@ -145,6 +136,22 @@ def read_out(
             truth.interactions,
         )
     )
+
+
+def _neutrinos(primaries: Sequence[Primary]) -> Array:
+    """(I,) PDG code of the neutrino of each interaction, 0 for none."""
+    codes = np.zeros(1 + max((p.interaction for p in primaries), default=-1), np.int32)
+    codes[[p.interaction for p in primaries]] = [p.neutrino for p in primaries]
+    return codes
+
+
+def _read_out(
+    plan: Plan, detector: Detector, deposits: Deposits, truth: EventTruth, rng: np.random.Generator
+) -> ReadHits:
+    response = plan.response or Response.of(detector)
+    if plan.spread:
+        response = response.varied(plan.spread, rng)
+    return respond(deposits, truth, response, Readout.of(detector), rng)
 
 
 def _header(seed: int, number: int) -> Header:

@@ -1,7 +1,7 @@
 """Final states out of HepMC3 files, as GENIE, NuWro, NEUT and Achilles write them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +18,7 @@ NEUTRINOS = (12, 14, 16)
 FIRST_NUCLEUS = 1_000_000_000
 """PDG codes from here on are nuclei, or a generator's own (GENIE's binding energy)."""
 
-_FINAL = 1  # HepMC's status of a particle that leaves the interaction
+_FINAL, _BEAM = 1, 4  # HepMC's status of a particle that leaves the interaction, that comes in
 _MM, _NS_PER_MM = 0.1, 1 / 299.792458  # HepMC's length in cm; its time is c t
 
 
@@ -56,10 +56,7 @@ class HepMCRecipe:
         if self.place == "file":
             return final_state
         x, y, z = (float(v) for v in rng.uniform(-self.side / 2, self.side / 2, 3))
-        return [
-            Primary(p.interaction, p.pdg, p.kinetic_energy, (x, y, z), p.direction)
-            for p in final_state
-        ]
+        return [replace(p, position=(x, y, z), time=0.0) for p in final_state]
 
     def __len__(self) -> int:
         return len(self._events)
@@ -83,7 +80,7 @@ def _visible(path: Path, _changed: int) -> list[Event]:
 
 
 def read(path: Path) -> Iterator[Event]:
-    """The events of the file; neutrinos and nuclei are dropped.
+    """The events of the file; of what leaves them, neutrinos and nuclei are dropped.
 
     pyhepmc ends at an event it cannot read: a file cut off gives the events before.
     Raises FormatError, with the number of the event, where the file cannot be read or a weight
@@ -98,7 +95,8 @@ def read(path: Path) -> Iterator[Event]:
             for event in file:
                 number += 1
                 event.set_units(pyhepmc.Units.MEV, pyhepmc.Units.MM)
-                primaries = [_primary(p) for p in event.particles if _is_visible(p)]
+                neutrino = _neutrino(event.particles)
+                primaries = [_primary(p, neutrino) for p in event.particles if _is_visible(p)]
                 yield Event(primaries, _weight(event, path))
     except (OSError, RuntimeError, ValueError) as error:
         raise FormatError(f"{path}: no HepMC3 past event {number}: {error}") from error
@@ -111,9 +109,17 @@ def _weight(event: Any, path: Path) -> float:
     return weight
 
 
+def _neutrino(particles: Any) -> int:
+    """PDG code of the one in the beam, 0 for none."""
+    return next((int(p.pid) for p in particles if p.status == _BEAM and _is_neutrino(p)), 0)
+
+
+def _is_neutrino(particle: Any) -> bool:
+    return abs(particle.pid) in NEUTRINOS
+
+
 def _is_visible(particle: Any) -> bool:
-    pdg = abs(particle.pid)
-    if particle.status != _FINAL or pdg in NEUTRINOS or pdg >= FIRST_NUCLEUS:
+    if particle.status != _FINAL or _is_neutrino(particle) or abs(particle.pid) >= FIRST_NUCLEUS:
         return False
     return _kinetic_energy(particle) > 0
 
@@ -125,7 +131,7 @@ def _kinetic_energy(particle: Any) -> float:
     return float(momentum**2 / (energy + mass)) if energy > 0 else 0.0
 
 
-def _primary(particle: Any) -> Primary:
+def _primary(particle: Any, neutrino: int) -> Primary:
     momentum, vertex = particle.momentum, particle.production_vertex
     position: Vector = (0.0, 0.0, 0.0)
     time = 0.0
@@ -134,7 +140,8 @@ def _primary(particle: Any) -> Primary:
         position = (at.x * _MM, at.y * _MM, at.z * _MM)
         time = at.t * _NS_PER_MM * 1e-3
     direction = (momentum.px, momentum.py, momentum.pz)
-    return Primary(0, particle.pid, _kinetic_energy(particle), position, direction, time)
+    energy = _kinetic_energy(particle)
+    return Primary(0, particle.pid, energy, position, direction, time, neutrino)
 
 
 def _pyhepmc() -> ModuleType:

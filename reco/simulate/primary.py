@@ -12,6 +12,7 @@ class Primary:
 
     interaction: number of its vertex within the event, 0..I-1. pdg: PDG code.
     kinetic_energy: MeV. position: of the vertex, cm. direction: any length but zero. time: µs.
+    neutrino: PDG code of the one that interacted at the vertex, 0 for none.
     """
 
     interaction: int
@@ -20,6 +21,7 @@ class Primary:
     position: Vector
     direction: Vector
     time: float = 0.0
+    neutrino: int = 0
 
     @property
     def unit_direction(self) -> Vector:

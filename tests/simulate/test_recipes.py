@@ -5,7 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from reco.data.products import TruthInteractions
+from reco.detector import Detector
 from reco.errors import ConfigError, FormatError
+from reco.simulate.generate import Plan, simulate_event
 from reco.simulate.hepmc import HepMCRecipe, read
 from reco.simulate.primary import Primary
 from reco.simulate.recipes import (
@@ -206,6 +209,17 @@ def test_hepmc_final_states_in_mev_and_cm(sample):
     assert [(p.pdg, p.kinetic_energy) for p in second] == [(22, pytest.approx(200))]
     assert second[0].position == pytest.approx((1, 0, 0))
     assert third == []
+
+
+def test_the_neutrino_of_the_beam_is_in_the_truth(sample, geant4):
+    sample.write_text(SAMPLE.replace("P 1 0 14", "P 1 0 -12", 1).replace("0 4\nP 2", "0 20\nP 2"))
+    assert [{p.neutrino for p in event.primaries} for event in read(sample)] == [{0}, {14}, set()]
+    sample.write_text(SAMPLE.replace("P 1 0 14", "P 1 0 -12", 1))
+    plan, detector = Plan(), Detector.load("generic")
+    for number, neutrino in enumerate((-12, 14)):
+        drawn = HepMCRecipe(sample).event(number, np.random.default_rng(1))
+        event = simulate_event(plan, detector, lambda _, drawn=drawn: drawn, number)
+        assert event[TruthInteractions].pdg.values.tolist() == [neutrino]
 
 
 def test_hepmc_recipe_goes_through_the_events_with_anything_visible(sample):
