@@ -29,6 +29,12 @@ TOLERANCE = 1e-3
 """Fraction of a voxel by which a point may miss a face through rounding and still be on it;
 single precision rounds by less than this within 40 m of the origin for voxels of 3 mm."""
 
+MAPS = ("displacement", "field_map")
+"""Keys that name a file."""
+
+FIELD_RANGE = (0.01, 10.0)
+"""kV/cm. Beyond, it is another unit."""
+
 WALL = 10.0
 """cm of dead space up to which two volumes are one for containment: a cathode, a pair of anode
 planes, the walls between the modules of one bath. Cryostats are farther apart."""
@@ -87,8 +93,8 @@ class Detector:
     density: g/cm3. drift_velocity: cm/us. lifetime: of drifting electrons, us.
     diffusion_longitudinal, diffusion_transverse: cm2/s. w_value: energy per ion pair, eV.
     gain: electrons per unit of a charge hit, divided by 1000 (1 where hits are in thousands of
-    electrons, as `Hits` has them). displacement: file that `reco.ops.displacement` reads, None for
-    an even field.
+    electrons, as `Hits` has them). displacement, field_map: files that `reco.ops.grid_map` reads,
+    of how charge is displaced and how strong the field is; None for an even field.
     """
 
     name: str
@@ -105,6 +111,7 @@ class Detector:
     gain: float
     recombination: Recombination
     displacement: str | None = None
+    field_map: str | None = None
 
     @classmethod
     def load(cls, name: str | Path) -> Self:
@@ -126,11 +133,11 @@ class Detector:
         source: is named in messages. folder: of the files that the description names.
         """
         schema = validate(DetectorSchema, content, source)
-        constants = schema.model_dump(exclude={"volumes", "recombination", "displacement"})
+        constants = schema.model_dump(exclude={"volumes", "recombination"})
+        constants |= {key: str(folder / constants[key]) for key in MAPS if constants[key]}
         return cls(
             volumes=tuple(volume.build() for volume in schema.volumes),
             recombination=Recombination(**schema.recombination.model_dump()),
-            displacement=schema.displacement and str(folder / schema.displacement),
             **constants,
         )
 
@@ -315,7 +322,9 @@ class DetectorSchema(_Schema):
         description="boxes of argon in which electrons drift one way"
     )
     voxel_size: float = Field(0.3, ge=0.01, le=2, description="cm; 3 mm are 0.3")
-    field: float = Field(0.5, ge=0.01, le=10, description="kV/cm; 500 V/cm are 0.5")
+    field: float = Field(
+        0.5, ge=FIELD_RANGE[0], le=FIELD_RANGE[1], description="kV/cm; 500 V/cm are 0.5"
+    )
     temperature: float = Field(87.3, ge=83.8, le=100, description="K; argon melts at 83.8")
     density: float = Field(1.396, ge=1, le=2, description="g/cm3")
     drift_velocity: float = Field(0.16, ge=0.005, le=1, description="cm/us; 1.6 mm/us are 0.16")
@@ -336,6 +345,9 @@ class DetectorSchema(_Schema):
     )
     displacement: str | None = Field(
         None, description="HDF5 file, beside this one, of the shifts that space charge calls for"
+    )
+    field_map: str | None = Field(
+        None, description="HDF5 file, beside this one, of the strength of the field by place"
     )
 
     @field_validator("volumes")

@@ -109,9 +109,11 @@ def test_files_that_are_no_description(tmp_path, text):
 
 def test_files_are_looked_for_beside_the_description(tmp_path):
     file = tmp_path / "mine.yaml"
-    file.write_text(yaml.safe_dump({**TWO, "displacement": "map.h5"}))
-    assert Detector.load(file).displacement == str(tmp_path / "map.h5")
-    assert Detector.of(TWO).displacement is None
+    file.write_text(yaml.safe_dump({**TWO, "displacement": "map.h5", "field_map": "e.h5"}))
+    detector, plain = Detector.load(file), Detector.of(TWO)
+    assert detector.displacement == str(tmp_path / "map.h5")
+    assert detector.field_map == str(tmp_path / "e.h5")
+    assert plain.displacement is plain.field_map is None
 
 
 def test_unknown_names_list_the_known():

@@ -35,7 +35,7 @@ ELLIPSOID_R = 1.25
 
 def birks(
     dedx: Array | float,
-    field: float,
+    field: Array | float,
     density: float = DENSITY,
     a: float = BIRKS_A,
     k: float = BIRKS_K,
@@ -46,7 +46,7 @@ def birks(
 
 def birks_dedx(
     dqdx: Array | float,
-    field: float,
+    field: Array | float,
     density: float = DENSITY,
     a: float = BIRKS_A,
     k: float = BIRKS_K,
@@ -59,7 +59,7 @@ def birks_dedx(
 
 def modified_box(
     dedx: Array | float,
-    field: float,
+    field: Array | float,
     density: float = DENSITY,
     alpha: float = BOX_ALPHA,
     beta: float | Array = BOX_BETA,
@@ -75,7 +75,7 @@ def modified_box(
 
 def modified_box_dedx(
     dqdx: Array | float,
-    field: float,
+    field: Array | float,
     density: float = DENSITY,
     alpha: float = BOX_ALPHA,
     beta: float | Array = BOX_BETA,

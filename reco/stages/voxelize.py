@@ -8,10 +8,10 @@ from pydantic import Field
 
 from reco.data.products import Hits, Quantity, Voxels
 from reco.data.ragged import Array, Ragged
-from reco.detector import Detector
+from reco.detector import FIELD_RANGE, Detector
 from reco.errors import InputError
 from reco.ops import recombination as law
-from reco.ops.displacement import Displacement
+from reco.ops.grid_map import GridMap
 from reco.ops.voxelize import CHUNK, accumulate, pack, unpack
 from reco.stages.base import Context, Stage, StageOptions
 
@@ -43,8 +43,9 @@ class Voxelize(Stage):
     def __init__(self, options: Options, context: Context) -> None:
         super().__init__(options, context)
         self.detector = context.detector
-        path = context.detector.displacement
-        self.displacement = Displacement.read(Path(path)) if path else None
+        shifts, strength = context.detector.displacement, context.detector.field_map
+        self.displacement = GridMap.displacement(Path(shifts)) if shifts else None
+        self.field_map = GridMap.strength(Path(strength), *FIELD_RANGE) if strength else None
 
     def __call__(self, hits: Hits) -> Voxels:
         events = [self._event(hits, event) for event in range(len(hits))]
@@ -74,7 +75,7 @@ class Voxelize(Stage):
             return _Grid(np.zeros((0, 3), np.int32), np.zeros(0), 0)
         number, energy = accumulate(np.concatenate(keys), np.concatenate(values))
         if charge:
-            energy = self._energy(energy)
+            energy = self._energy(energy, self._field(number))
         above = (energy > 0) & (energy >= self.options.threshold)
         index = unpack(number[above], self.detector.grid_shape)
         return _Grid(index, energy[above], len(value) - sum(map(len, values)))
@@ -82,7 +83,13 @@ class Voxelize(Stage):
     def _place(self, position: Array) -> Array:
         """(N, 3) cm as read out -> (N, 3) cm where the charge was."""
         place = self.detector.on_time(position)
-        return place if self.displacement is None else self.displacement(place)
+        return place if self.displacement is None else place + self.displacement(place)
+
+    def _field(self, number: Array) -> Array | float:
+        """(V,) packed numbers of voxels -> kV/cm in the middle of each."""
+        if self.field_map is None:
+            return self.detector.field
+        return self.field_map(self.detector.centre_of(unpack(number, self.detector.grid_shape)))
 
     def _gain(self, position: Array) -> Array | float:
         """(N, 3) -> factor from charge at the readout to thousands of electrons at the track."""
@@ -91,19 +98,19 @@ class Voxelize(Stage):
         time = self.detector.drift_time(position)
         return self.detector.gain * np.exp(time / self.detector.lifetime)
 
-    def _energy(self, charge: Array) -> Array:
-        """(V,) thousands of electrons per voxel -> MeV."""
+    def _energy(self, charge: Array, field: Array | float) -> Array:
+        """(V,) thousands of electrons per voxel, in a field of kV/cm -> MeV."""
         visible = charge * 1e-3 * self.detector.w_value
         if self.options.recombination == "none":
             return visible
         dedx: Array | float = self.options.dedx
         if self.options.recombination == "local":
             path = self.options.path or 2 / 3 * self.detector.voxel_size
-            local = dedx_of(self.detector, visible / law.W_ION / path)
+            local = dedx_of(self.detector, visible / law.W_ION / path, field)
             # below a minimum-ionising particle's loss the voxel was only grazed: its path is
             # unknown, its recombination that of the track
             dedx = np.clip(local, self.options.dedx, HIGHEST_DEDX)
-        return visible / escaped(self.detector, dedx)
+        return visible / escaped(self.detector, dedx, field)
 
 
 class _Grid(NamedTuple):
@@ -137,22 +144,22 @@ def voxel_numbers(detector: Detector, position: Array) -> tuple[Array, Array]:
     return pack(detector.index_of(position[inside]), detector.grid_shape), inside
 
 
-def escaped(detector: Detector, dedx: Array | float) -> Array:
-    """Part of the electrons that escape recombination in this detector; dedx in MeV/cm.
+def escaped(detector: Detector, dedx: Array | float, field: Array | float) -> Array:
+    """Part of the electrons that escape recombination in this detector; MeV/cm, kV/cm.
 
     The ellipsoidal law is taken across the field, since the direction is not known here.
     """
     r = detector.recombination
     if r.model == "birks":
-        return law.birks(dedx, detector.field, detector.density, r.birks_a, r.birks_k)
-    return law.modified_box(dedx, detector.field, detector.density, r.alpha, r.beta)
+        return law.birks(dedx, field, detector.density, r.birks_a, r.birks_k)
+    return law.modified_box(dedx, field, detector.density, r.alpha, r.beta)
 
 
-def dedx_of(detector: Detector, dqdx: Array) -> Array:
+def dedx_of(detector: Detector, dqdx: Array, field: Array | float) -> Array:
     """Inverse of `escaped`: electrons per cm -> MeV/cm."""
     r = detector.recombination
     if r.model == "birks":
-        return law.birks_dedx(dqdx, detector.field, detector.density, r.birks_a, r.birks_k)
-    highest = escaped(detector, HIGHEST_DEDX) * HIGHEST_DEDX / law.W_ION
+        return law.birks_dedx(dqdx, field, detector.density, r.birks_a, r.birks_k)
+    highest = escaped(detector, HIGHEST_DEDX, field) * HIGHEST_DEDX / law.W_ION
     dqdx = np.minimum(dqdx, highest)  # the inverse is an exponential
-    return law.modified_box_dedx(dqdx, detector.field, detector.density, r.alpha, r.beta)
+    return law.modified_box_dedx(dqdx, field, detector.density, r.alpha, r.beta)

@@ -89,6 +89,10 @@ def test_local_recombination_inverts_the_law_at_high_loss():
 
 LAWS = {"box": {"model": "box"}, "birks": {"model": "birks"}}
 LAWS["ellipsoid"] = {"model": "ellipsoid", "alpha": 0.904, "beta": 0.204}
+ONE = {
+    "name": "one",
+    "volumes": [{"name": "a", "lower": [0, 0, 0], "upper": [80, 9, 9], "drift": "-x"}],
+}
 
 
 @pytest.mark.parametrize(
@@ -97,15 +101,7 @@ LAWS["ellipsoid"] = {"model": "ellipsoid", "alpha": 0.904, "beta": 0.204}
     [("box", 0.70488), ("birks", 0.69774), ("ellipsoid", 0.67975)],
 )
 def test_a_known_charge_becomes_a_known_energy(law_name, factor):
-    detector = Detector.of(
-        {
-            "name": "one",
-            "volumes": [{"name": "a", "lower": [0, 0, 0], "upper": [80, 9, 9], "drift": "-x"}],
-            "gain": 0.05,
-            "lifetime": 1000,
-            "recombination": LAWS[law_name],
-        }
-    )
+    detector = Detector.of({**ONE, "gain": 0.05, "lifetime": 1000, "recombination": LAWS[law_name]})
     # 40 cm at 0.16 cm/us are 250 us: exp(-0.25) of the electrons arrive; 20 of them make a count
     electrons = 4.0 / 23.6e-6 * factor
     counts = electrons * math.exp(-0.25) / 50
@@ -142,6 +138,73 @@ def test_a_map_of_displacements_moves_hits(tmp_path):
         del file["y"]
     with pytest.raises(ConfigError, match=r"map.h5: .*must hold rising x, y, z"):
         Voxelize(Voxelize.Options(), Context(detector, torch.device("cpu")))
+
+
+GRID = np.array([-120.0, 10.0, 120.0])
+
+
+def with_field(path, strength, law_name, grid=GRID, **options):
+    """The stage with a map of the field: strength is a function of x, y, z in cm."""
+    with h5py.File(path, "w") as file:
+        for name in "xyz":
+            file[name] = grid
+        file["field"] = strength(*np.meshgrid(grid, grid, grid, indexing="ij"))
+    recombination = Detector.of({**ONE, "recombination": LAWS[law_name]}).recombination
+    detector = dataclasses.replace(DETECTOR, field_map=str(path), recombination=recombination)
+    options = Voxelize.Options(lifetime=False, path=0.2, **options)
+    return Voxelize(options, Context(detector, torch.device("cpu")))
+
+
+def escaping(law_name, dedx, field):
+    """The laws as they are printed, for 1.396 g/cm3."""
+    strength = 1.396 * field
+    if law_name == "birks":
+        return 0.8 / (1 + 0.0486 * dedx / strength)
+    alpha, beta = {"box": (0.93, 0.212), "ellipsoid": (0.904, 0.204)}[law_name]
+    return np.log(alpha + beta * dedx / strength) / (beta * dedx / strength)
+
+
+@pytest.mark.parametrize("law_name", LAWS)
+@pytest.mark.parametrize("recombination", ["mip", "local"])
+@pytest.mark.parametrize(
+    "strength", [lambda x, y, z: 0.35 + 0 * x, lambda x, y, z: 0.5 + 1e-3 * x - 5e-4 * y + 2e-4 * z]
+)
+def test_a_map_of_the_field_gives_each_place_its_own_recombination(
+    tmp_path, law_name, recombination, strength
+):
+    place = 0.3 * np.random.default_rng(3).integers(-380, 380, (50, 3)) + 0.15  # of voxels
+    dedx = np.full(50, 2.105) if recombination == "mip" else np.linspace(2.2, 12, 50)
+    charge = escaping(law_name, dedx, strength(*place.T)) * dedx * 0.2 / 23.6e-6 / 1000
+    rows = np.column_stack([place, charge])
+    voxelize = with_field(tmp_path / "map.h5", strength, law_name, recombination=recombination)
+    out = voxelize(hits(rows, [], quantity=Quantity.CHARGE))
+    order = np.lexsort(place.T[::-1])
+    np.testing.assert_allclose(out.position[0], place[order], atol=1e-4)
+    np.testing.assert_allclose(out.energy[0], (dedx * 0.2)[order], rtol=1e-5)
+
+
+def test_beyond_its_map_the_field_is_that_of_the_nearest_face(tmp_path):
+    grid = np.array([-50.0, 50.0])
+    voxelize = with_field(tmp_path / "map.h5", lambda x, y, z: 0.5 + 2e-3 * x, "birks", grid)
+    rows = [(x, 0.1, 0.1, 1.0) for x in (-110, 110)]
+    out = voxelize(hits(rows, [(0, 0, 900, 1)], quantity=Quantity.CHARGE))
+    np.testing.assert_array_equal(out.energy.counts, [2, 0])
+    expected = [0.0236 / escaping("birks", 2.105, field) for field in (0.4, 0.6)]
+    np.testing.assert_allclose(out.energy.values, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("strength", "message"),
+    [
+        (lambda x, y, z: 500.0 + 0 * x, r"500 to 500 kV/cm, and must be 0.01 .*500 V/cm are 0.5"),
+        (lambda x, y, z: 0.3 + 0.003 * x, r"map.h5: field is -0.06 to"),
+        (lambda x, y, z: 0.5 + np.nan * x, r"map.h5: field must be finite"),
+        (lambda x, y, z: np.stack([x, y, z]), r"field \(x, y, z\) \[kV/cm\]"),
+    ],
+)
+def test_maps_of_the_field_that_cannot_be(tmp_path, strength, message):
+    with pytest.raises(ConfigError, match=message):
+        with_field(tmp_path / "map.h5", strength, "box")
 
 
 def test_absurd_charge_stays_finite():
