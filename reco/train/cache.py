@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import h5py
@@ -11,12 +12,17 @@ import h5py
 from reco.data.bundle import Bundle
 from reco.data.product import Product
 from reco.data.products import TRUTH, Header, Hits, VoxelLabels
+from reco.detector import MAPS
 from reco.errors import ConfigError, FormatError, RecoError
 from reco.io.store import StoredProducts, Writer, is_product_file
 from reco.pipeline import Pipeline
 from reco.pipeline.planner import only_for
 from reco.pipeline.source import open_source
 from reco.stages import find, weights
+
+PACKAGE = Path(__file__).parents[1]
+ABOVE = {"batch", "cli", "metrics", "report", "simulate", "train"}
+"""Rooms of the package that no product depends on: the pipeline imports none of them."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +81,18 @@ class Cache:
             ) from error
 
     def _key(self, path: Path) -> str:
-        """Of all that the products depend on: the file, the stages before and their weights."""
-        config = self.pipeline.config
+        """Of all that the products depend on: the file, the stages before and their weights, the
+        detector and its maps, the code."""
+        config, detector = self.pipeline.config, self.pipeline.detector
+        maps = [Path(name) for key in MAPS if (name := getattr(detector, key))]
         steps = self.pipeline.plan((Header, Hits, *TRUTH), until=self.stage).steps
         before = {step.name for step in steps} - {self.stage}
         options = {key: o for key, o in config.stages.items() if find(key).name in before}
         facts = {
             "file": [path.resolve(), path.stat().st_mtime_ns, path.stat().st_size],
             "needs": [kind.__name__ for kind in self.needs],
-            "detector": self.pipeline.detector,
+            "detector": detector,
+            "maps": [weights.sha256_of(path) for path in maps if path.is_file()],
             "input": config.input,
             "stages": options,
             "weights": [
@@ -91,8 +100,20 @@ class Cache:
                 for o in options.values()
                 if o.get("weights") is not None
             ],
+            "code": code_hash(PACKAGE),
         }
         return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]
+
+
+@cache  # what runs was read once too
+def code_hash(package: Path) -> str:
+    """SHA-256 of the modules of a package, but for those above the pipeline."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package)
+        if name.parts[0] not in ABOVE:
+            digest.update(f"{name.as_posix()}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _is_output(path: Path) -> bool:

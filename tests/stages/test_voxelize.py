@@ -14,6 +14,8 @@ from reco.ops import recombination as law
 from reco.stages.base import Context
 from reco.stages.voxelize import Voxelize
 
+from .grid_maps import write_map
+
 DETECTOR = Detector.load("generic")
 
 
@@ -125,9 +127,7 @@ def test_a_map_of_displacements_moves_hits(tmp_path):
     grid = np.array([-100.0, 0.0, 100.0])
     x, y, z = np.meshgrid(grid, grid, grid, indexing="ij")
     shift = np.stack([0.03 * x, 0 * x, 0.02 * z + 0.01 * y], axis=-1)  # linear: exact
-    with h5py.File(path, "w") as file:
-        for name, values in zip(("x", "y", "z", "shift"), (grid, grid, grid, shift), strict=True):
-            file[name] = values
+    write_map(path, grid, shift=shift)
     detector = dataclasses.replace(DETECTOR, displacement=str(path))
     voxelize = Voxelize(Voxelize.Options(), Context(detector, torch.device("cpu")))
     rows = np.array([[40.0, -20, 60, 1], [110, 0, 0, 2]])  # the second beyond the map
@@ -145,10 +145,7 @@ GRID = np.array([-120.0, 10.0, 120.0])
 
 def with_field(path, strength, law_name, grid=GRID, **options):
     """The stage with a map of the field: strength is a function of x, y, z in cm."""
-    with h5py.File(path, "w") as file:
-        for name in "xyz":
-            file[name] = grid
-        file["field"] = strength(*np.meshgrid(grid, grid, grid, indexing="ij"))
+    write_map(path, grid, field=strength(*np.meshgrid(grid, grid, grid, indexing="ij")))
     recombination = Detector.of({**ONE, "recombination": LAWS[law_name]}).recombination
     detector = dataclasses.replace(DETECTOR, field_map=str(path), recombination=recombination)
     options = Voxelize.Options(lifetime=False, path=0.2, **options)
