@@ -5,6 +5,7 @@ value of either. Unknown keys are refused with their path and the keys that are 
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from reco.errors import ConfigError
 from reco.io.branches import Branches
-from reco.schema import parse_yaml, read_yaml, shown, validate
-from reco.stages import check_name
+from reco.schema import keys_at, parse_yaml, read_yaml, shown, validate
+from reco.stages import STAGES, check_name
 from reco.suggest import unknown
 
 SHARED = Path(__file__).parent / "_share" / "pipelines"
@@ -97,21 +98,25 @@ def blaming(overrides: Sequence[str], source: str) -> Iterator[None]:
 
 def _blamed(line: str, overrides: Sequence[str], prefix: str) -> str:
     rest = line.removeprefix(prefix)
+    if rest == line:
+        return line
     key = rest.partition(": ")[0]
-    for override in overrides:
-        changed = override.partition("=")[0].strip()
-        is_its = f"{changed}.".startswith(f"{key}.") or key.startswith(f"{changed}.")
-        if rest != line and is_its:
-            return f"--set {override}: {rest}"
-    return line
+    last = {override.partition("=")[0].strip(): override for override in overrides}
+    its = [k for k in last if f"{k}.".startswith(f"{key}.") or key.startswith(f"{k}.")]
+    # of several keys below one that is wrong as a whole, those that the message speaks of
+    text = rest.partition(" (got ")[0]
+    told = [k for k in its if re.search(rf"\b{re.escape(k.rpartition('.')[2])}\b", text)]
+    return "".join(f"--set {last[k]}: " for k in told or its) + rest if its else line
 
 
 def of_overrides(overrides: Iterable[str]) -> PipelineConfig:
     """The defaults with these changes; see `load`."""
     tree: Tree = {}
+    overrides = tuple(overrides)
     for override in overrides:
         assign(tree, override)
-    return check(tree, "--set")
+    with blaming(overrides, "--set"):
+        return check(tree, "--set")
 
 
 def check(tree: Tree, source: str = "pipeline", folder: Path = Path()) -> PipelineConfig:
@@ -123,7 +128,10 @@ def check(tree: Tree, source: str = "pipeline", folder: Path = Path()) -> Pipeli
     if isinstance(stages, dict):
         stages = {str(k): v or {} for k, v in stages.items() if v is not False}
         tree = tree | {"stages": stages}
-    config = validate(PipelineConfig, tree, source)
+    try:
+        config = validate(PipelineConfig, tree, source)
+    except ConfigError as error:
+        raise ConfigError("\n".join(map(_placed, str(error).splitlines()))) from None
     for name in config.stages:
         try:
             check_name(name)
@@ -132,6 +140,17 @@ def check(tree: Tree, source: str = "pipeline", folder: Path = Path()) -> Pipeli
     if os.path.isfile(folder / config.detector):
         return config.model_copy(update={"detector": str(folder / config.detector)})
     return config
+
+
+def _placed(mistake: str) -> str:
+    """A key that stands beside the section it belongs to is told where to go."""
+    where, told, _ = mistake.partition(": unknown key")
+    key = where.rpartition(": ")[2]
+    for section in ("stages", "input", "run", "output"):
+        below = STAGES if section == "stages" else keys_at(PipelineConfig, [section])
+        if told and key in below:
+            return f"{where}{told}; did you mean '{section}.{key}'?"
+    return mistake
 
 
 def find(path: str | Path) -> Path:

@@ -328,7 +328,7 @@ def test_hits_in_memory_give_the_event_of_the_file(pipe, out, folder):
 def test_the_smallest_events(pipe):
     for n in (0, 1, 2):
         position = np.array([[10.0, 10.0, 10.0], [10.0, 10.0, 10.4]])[:n]
-        event = pipe(position, np.full(n, 3.0))
+        event = pipe(position, np.full(n, 3.0), quantity="energy")
         assert event.status == (Status.OK if n else Status.EMPTY)
         assert len(event.voxels) == n
         assert (len(event.particles) > 0) == (n > 0)

@@ -156,6 +156,19 @@ def test_several_inputs_go_to_a_folder(reco_command):
         ("run chain.yaml a.h5 --set detector=icaruss", "did you mean 'icarus'?"),
         ("run chain.yaml a.h5 --set detector=ICARUS2", "--set detector=ICARUS2: detector: "),
         ("run chain.yaml a.h5 --set detector=ICARUS2", "did you mean 'icarus'?"),
+        (
+            "run lartpc a.h5 --set run.batch_size=4 --set run.batch_size=a --set run.threads=1",
+            "error: --set run.batch_size=a: run.batch_size",
+        ),
+        (
+            "inspect a.h5 --set input.y=hy --set input.charge=q --set input.energy=e",
+            "error: --set input.charge=q: --set input.energy=e: input: charge is 'q'",
+        ),
+        (
+            "run lartpc a.h5 --set segment.weights=x",
+            "error: --set segment.weights=x: segment: unknown key; did you mean 'stages.segment'?",
+        ),
+        ("run lartpc a.h5 --set batch_size=4", "did you mean 'run.batch_size'?"),
         ("run lartpc a.h5 --set run.batch_size=a", "error: --set run.batch_size=a: run.batch_size"),
         (
             "run lartpc a.h5 --set stages.points.x=1",
@@ -270,6 +283,49 @@ def test_a_mistaken_unit_is_told(reco_command, value, odd):
     assert (told in reco_command("inspect", "a.h5")[1]) is odd
     words = ("--until", "grid", "--set", "stages.tests.stages_for_tests:Grid.threshold=0")
     assert (told in reco_command("run", "chain.yaml", "a.h5", *words)[2]) is odd
+
+
+@pytest.mark.parametrize(("pitch", "told"), [(0.3, False), (0.55, False), (0.99, True)])
+def test_hits_sparser_than_the_voxels_are_told(reco_command, pitch, told):
+    """And their energies are those of the track from one to the next: no unit is blamed."""
+    steps = 0.1 + pitch * np.arange(100.0)
+    with h5py.File("a.h5", "w") as file:
+        for name in ("x", "y", "z"):
+            file[f"hits/{name}"] = steps if name == "z" else np.ones(100)
+        file["hits/energy"], file["hits/event"] = np.full(100, 2.1 * pitch), np.zeros(100)
+    note = f"hits lie {pitch:.2g} cm apart, voxels of the detector 'generic' measure 0.3 cm"
+    for place, words in ((1, ("inspect",)), (2, ("run", "chain.yaml"))):
+        printed = reco_command(*words, "a.h5", "--set", "detector=generic")[place]
+        assert (note in printed) is told
+        assert "MeV per cm" not in printed
+
+
+def test_scattered_points_are_no_sparse_readout(reco_command):
+    """A hit with three around it, and the next such group far away."""
+    rng = np.random.default_rng(1)
+    groups = rng.uniform(-100, 100, (50, 1, 3)) + rng.normal(0, 0.2, (50, 4, 3))
+    with h5py.File("a.h5", "w") as file:
+        for name, values in zip("xyz", groups.reshape(-1, 3).T, strict=True):
+            file[f"hits/{name}"] = values
+        file["hits/energy"], file["hits/event"] = np.full(200, 0.5), np.zeros(200)
+    assert "cm apart" not in reco_command("inspect", "a.h5")[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("larcv2/pixlarevd_multi_particle.root", True),
+        ("larcv3/larcv3_3d_derived.h5", True),
+        ("spine/spine_v2.h5", True),
+        ("edepsim/samfogarty_ten-Mu-plus.root", False),
+        ("larndsim/ynashed_edepsim-output.h5", False),
+        ("ndlar_flow/h5flow_layout.h5", False),
+        ("misc/jaxtpc_muon.h5", False),
+    ],
+)
+def test_spacing_in_real_files(reco_command, realdata, name, told):
+    code, out, _ = reco_command("inspect", realdata / name)
+    assert (code, "hits lie 0.99 cm apart" in out, "cm apart" in out) == (0, told, told)
 
 
 @pytest.mark.parametrize(

@@ -303,7 +303,7 @@ def test_an_interrupted_run_leaves_nothing(hits_file, tmp_path):
 
 
 def test_arrays_in_event_out():
-    event = pipeline()(np.ones((3, 3)), np.array([1.0, 0.2, 3.0]))
+    event = pipeline()(np.ones((3, 3)), np.array([1.0, 0.2, 3.0]), quantity="energy")
     assert event.status is Status.OK
     assert event.voxels.energy.tolist() == [1.0, 3.0]
     assert set(event.tables) == {"hits", "voxels", "points"}
@@ -314,7 +314,7 @@ def test_arrays_in_event_out():
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_smallest_arrays(n):
-    event = pipeline()(np.ones((n, 3)), np.ones(n))
+    event = pipeline()(np.ones((n, 3)), np.ones(n), quantity="energy")
     assert len(event.voxels) == n
     assert event.status is (Status.OK if n else Status.EMPTY)
 
@@ -327,6 +327,7 @@ def test_smallest_arrays(n):
         (np.full((2, 3), np.nan), np.ones(2), "position holds NaN"),
         (np.ones((2, 3)), -np.ones(2), "value holds negative"),
         (np.ones((2, 3)), None, "give the value"),
+        (np.ones((2, 3)), np.ones(2), r"quantity='energy' \(MeV\) or quantity='charge'"),
     ],
 )
 def test_arrays_that_do_not_fit(position, value, message):

@@ -14,7 +14,9 @@ from reco import config as configuration
 from reco.cli import scale
 from reco.cli.console import fail, progress, tell_first_run
 from reco.cli.files import check_free, expand, inputs
-from reco.errors import RecoError
+from reco.errors import FormatError, RecoError
+from reco.io.base import Reader
+from reco.io.recognise import open_input
 
 if TYPE_CHECKING:
     from reco.config import PipelineConfig
@@ -156,10 +158,18 @@ def _run_one(pipe: "Pipeline", path: str | Path, output: Path, request: Request)
             progress=report,
         )
     show(summary)
-    places = scale.of_places(summary.outside, summary.hits, pipe.detector)
-    for odd in (*summary.notes, *places, *scale.of_output(summary.output, pipe.detector)):
-        print(f"note: {odd}", file=sys.stderr)
+    if request.stored is None:
+        with open_input(path, pipe.config.input) as reader:
+            for odd in (*reader.describe().notes, *_odd(reader, pipe, request.start)):
+                print(f"note: {odd}", file=sys.stderr)
     return SOME_FAILED if summary.failed else 0
+
+
+def _odd(reader: Reader, pipe: "Pipeline", first: int) -> list[str]:
+    try:
+        return scale.of_input(reader, pipe.detector, first)
+    except FormatError:  # the event has failed, and its cause is told
+        return []
 
 
 @contextmanager

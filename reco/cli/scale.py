@@ -1,15 +1,13 @@
-"""Whether hits lie in the detector, and hold as much energy as particles leave in argon: a mistaken
-unit shows."""
+"""Whether hits lie in the detector, as densely as its voxels, and hold as much energy as particles
+leave in argon: a mistaken unit or detector shows."""
 
-from pathlib import Path
-
-import h5py
 import numpy as np
+from scipy.spatial import cKDTree
 
 from reco.data.products import Hits, Quantity
 from reco.data.ragged import Array
 from reco.detector import Detector
-from reco.io.base import Reader, guard
+from reco.io.base import Reader
 from reco.ops.voxelize import accumulate, pack
 
 USUAL = (0.2, 6.0)
@@ -22,23 +20,32 @@ ENOUGH = 2000
 MOST_EVENTS = 10
 MANY_OUTSIDE = 0.05
 """Part of the hits outside the detector above which it is told."""
+SPARSE = 2.0
+"""Voxels from a hit to the next above which their voxels never touch."""
+FEW = 20
+"""Hits that say nothing of the spacing of a readout."""
 
 
-def of_input(reader: Reader, detector: Detector) -> list[str]:
-    """What is odd in the first events of an input. Raises FormatError for a bad one."""
-    energies, outside, seen = [np.zeros(0)], 0, 0
-    for event in range(min(len(reader), MOST_EVENTS)):
+def of_input(reader: Reader, detector: Detector, first: int = 0) -> list[str]:
+    """What is odd in some events from the first on. Raises FormatError for a bad one."""
+    energies, spacings, outside, seen = [np.zeros(0)], [np.zeros(0)], 0, 0
+    for event in range(first, min(len(reader), first + MOST_EVENTS)):
         hits = next(p for p in reader.read(event, event + 1) if isinstance(p, Hits))
         energies.append(_per_voxel(hits, detector))
+        spacings.append(_spacing(hits.position.values))
         outside += int((detector.volume_of(hits.position.values) < 0).sum())
         seen += len(hits.value.values)
         if sum(map(len, energies)) > ENOUGH:
             break
-    return [*of_places(outside, seen, detector), *_of_energy(np.concatenate(energies), detector)]
+    pitch = _sparse(np.concatenate(spacings), detector)
+    return [
+        *_of_places(outside, seen, detector),
+        *_of_spacing(pitch, detector),
+        *_of_energy(np.concatenate(energies), pitch or detector.voxel_size),
+    ]
 
 
-def of_places(outside: int, hits: int, detector: Detector) -> list[str]:
-    """Told where many hits lie outside every volume."""
+def _of_places(outside: int, hits: int, detector: Detector) -> list[str]:
     if outside <= MANY_OUTSIDE * hits:
         return []
     return [
@@ -47,11 +54,32 @@ def of_places(outside: int, hits: int, detector: Detector) -> list[str]:
     ]
 
 
-def of_output(path: Path, detector: Detector) -> list[str]:
-    """What is odd in the first voxels of an output of `reco run`."""
-    with guard(str(path), "voxels"), h5py.File(path) as file:
-        energy = file["voxels/energy"][:ENOUGH] if "voxels/energy" in file else np.zeros(0)
-    return _of_energy(energy, detector)
+def _spacing(position: Array) -> Array:
+    """(N, 3) -> (M,) cm from a place with hits to the next one."""
+    places = np.unique(position, axis=0)
+    if len(places) < 2:
+        return np.zeros(0)
+    some = places[:: 1 + len(places) // ENOUGH]
+    return np.asarray(cKDTree(places).query(some, k=2)[0][:, 1])
+
+
+def _sparse(spacings: Array, detector: Detector) -> float | None:
+    """cm between hits where not even the nearest quarter of them has touching voxels."""
+    if len(spacings) < FEW:
+        return None
+    pitch = float(np.quantile(spacings, 0.25))
+    return pitch if pitch > SPARSE * detector.voxel_size else None
+
+
+def _of_spacing(pitch: float | None, detector: Detector) -> list[str]:
+    if pitch is None:
+        return []
+    return [
+        f"hits lie {pitch:.2g} cm apart, voxels of the detector {detector.name!r} measure "
+        f"{detector.voxel_size:g} cm: every hit is a piece of its own; check `input.length_unit`, "
+        "or name a `detector` whose `voxel_size` is the pitch of the readout (docs/detectors.md), "
+        "and weights trained for it"
+    ]
 
 
 def _per_voxel(hits: Hits, detector: Detector) -> Array:
@@ -67,8 +95,9 @@ def _per_voxel(hits: Hits, detector: Detector) -> Array:
     return value * (detector.gain * detector.w_value * 1e-3 / RECOMBINED)
 
 
-def _of_energy(energy: Array, detector: Detector) -> list[str]:
-    density = float(np.mean(energy)) / detector.voxel_size if len(energy) else 0.0
+def _of_energy(energy: Array, length: float) -> list[str]:
+    """length: of track in a voxel, cm."""
+    density = float(np.mean(energy)) / length if len(energy) else 0.0
     if density == 0 or not np.isfinite(density) or USUAL[0] <= density <= USUAL[1]:
         return []
     return [

@@ -11,12 +11,13 @@ def hits_of(
     hits: Hits | Array,
     value: Array | None = None,
     time: Array | None = None,
-    quantity: Quantity | str = Quantity.ENERGY,
+    quantity: Quantity | str | None = None,
 ) -> Hits:
     """One event: position (N, 3) in cm, value (N,), time (N,) in us (0 if left out).
 
-    Raises InputError where the arrays do not fit together or hold NaN, infinite or negative
-    values. A Hits product is given back as it is, if it holds one event.
+    quantity: `energy`, value is in MeV, or `charge`, it is in thousands of electrons. Raises
+    InputError where it is not said, and where the arrays do not fit together or hold NaN, infinite
+    or negative values. A Hits product is given back as it is, if it holds one event.
     """
     if isinstance(hits, Hits):
         if len(hits) != 1:
@@ -49,8 +50,11 @@ def _check(position: Array, value: Array, time: Array) -> None:
         raise InputError("value holds negative values; remove those hits or subtract the pedestal")
 
 
-def _quantity(quantity: Quantity | str) -> Quantity:
+def _quantity(quantity: Quantity | str | None) -> Quantity:
     try:
         return Quantity[quantity.upper()] if isinstance(quantity, str) else Quantity(quantity)
     except (KeyError, ValueError):
-        raise InputError(f"quantity must be 'energy' or 'charge', not {quantity!r}") from None
+        raise InputError(
+            "say what the values are: quantity='energy' (MeV) or quantity='charge' (thousands of "
+            f"electrons), not {quantity!r}"
+        ) from None

@@ -2,7 +2,7 @@
 
 import ctypes
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -17,7 +17,7 @@ from reco.config import PipelineConfig
 from reco.data.bundle import Bundle
 from reco.data.classes import Status
 from reco.data.product import Product, column_of
-from reco.data.products import Header, Hits, Outcome, Quantity, TruthDeposits, Voxels
+from reco.data.products import Header, Hits, Outcome, Quantity, TruthDeposits
 from reco.data.ragged import Array, Ragged
 from reco.detector import Detector
 from reco.errors import ConfigError, RecoError, naming
@@ -52,8 +52,7 @@ class Summary:
     events, empty, failed: numbers of events; the others were reconstructed. rows: per table.
     stage_seconds: per stage, reading and writing among them. seconds: from the first event to the
     last. failures: why events failed, the commonest reason first. first_empty: (entry, message) of
-    the first empty one, if there is any. hits, outside: read, and those outside the detector.
-    notes: what to know of the input.
+    the first empty one, if there is any.
     """
 
     output: Path
@@ -65,9 +64,6 @@ class Summary:
     seconds: float
     failures: tuple[Cause, ...]
     first_empty: tuple[int, str] | None = None
-    hits: int = 0
-    outside: int = 0
-    notes: tuple[str, ...] = ()
 
     @property
     def reconstructed(self) -> int:
@@ -164,13 +160,14 @@ class Pipeline:
         hits: Hits | Array,
         value: Array | None = None,
         time: Array | None = None,
-        quantity: Quantity | str = Quantity.ENERGY,
+        quantity: Quantity | str | None = None,
         until: str | None = None,
     ) -> "Event":
         """Reconstruct one event from arrays: position (N, 3) in cm, value (N,), time (N,) in us.
 
-        quantity: what value is: `energy` in MeV or `charge` in thousands of electrons. A Hits
-        product of one event is taken as it is. Raises InputError on hits that cannot be used.
+        quantity: what value is: `energy` in MeV or `charge` in thousands of electrons; there is no
+        default, as a wrong one would only show in the energies. A Hits product of one event is
+        taken as it is. Raises InputError on hits that cannot be used.
         """
         hits = hits_of(hits, value, time, quantity)
         number = np.zeros(1, np.int64)
@@ -204,8 +201,7 @@ class Pipeline:
             internal = self.config.output.internal
             keep = internal if internal is not None else until is not None
             with Writer(output, facts, internal=keep) as writer:
-                summary = _write(writer, executor, source, chosen, progress)
-        return replace(summary, notes=source.notes)
+                return _write(writer, executor, source, chosen, progress)
 
     def _event(self, bundle: Bundle, source: Source | None = None) -> "Event":
         from reco.event import Event  # `reco run` goes without awkward
@@ -329,7 +325,6 @@ class _Tally:
         self.output = output
         self.clock = clock
         self.events = self.empty = self.failed = 0
-        self.hits = self.outside = 0
         self.rows: dict[str, int] = {}
         self.causes = Causes()
         self.first_empty: tuple[int, str] | None = None
@@ -347,9 +342,6 @@ class _Tally:
         failed = np.flatnonzero(outcome.status == Status.FAILED)
         self.empty += len(empty)
         self.failed += len(failed)
-        if Voxels in bundle:
-            self.hits += int(bundle[Voxels].n_hits.sum())
-            self.outside += int(bundle[Voxels].n_hits_outside.sum())
         if self.first_empty is None and len(empty):
             self.first_empty = notes[empty[0]]
         for i in failed.tolist():
@@ -368,8 +360,6 @@ class _Tally:
             perf_counter() - self.began,
             self.causes.all(),
             self.first_empty,
-            self.hits,
-            self.outside,
         )
 
 

@@ -19,14 +19,13 @@ class Source(Closing, Protocol):
     """Random access to the products of one file; `len` is its number of events.
 
     kinds: types of products that every read gives. provenance: how the file was made, as far as
-    it says so itself. notes: what to know of it.
+    it says so itself.
     """
 
     path: str | Path
     kinds: tuple[type[Product], ...]
     format: str
     provenance: Mapping[str, Any]
-    notes: tuple[str, ...]
 
     def __len__(self) -> int: ...
 
@@ -40,7 +39,7 @@ class FileSource(Closing):
         self.path = path
         self._reader = open_input(path, branches)
         description = self._reader.describe()
-        self.format, self.notes = description.format, description.notes
+        self.format = description.format
         self.provenance: Mapping[str, Any] = {}
         if isinstance(self._reader, NativeReader):
             self.provenance = self._reader.store.provenance
@@ -65,7 +64,6 @@ class StoredSource(Closing):
         self._stored = StoredProducts(path)
         self.kinds = self._stored.products
         self.format = "reco"
-        self.notes: tuple[str, ...] = ()
         self.provenance: Mapping[str, Any] = self._stored.provenance
         if Header not in self.kinds:
             self._stored.close()
