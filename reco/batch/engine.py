@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import count, islice
+from functools import partial
+from itertools import count, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from reco.batch.manifest import Failure, Shard
 from reco.batch.plan import WorkItem
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
     from distributed import Client
     from distributed.deploy.spec import SpecCluster
 
-MOST_WAITING = 2000
+MOST_WAITING = 20_000
 """Items that Dask knows of at a time: more than workers, few enough for its scheduler."""
+LOT = 500
+"""Items that Dask is given at once: one by one, each costs its scheduler three times as much."""
 SECONDS_BETWEEN_LOOKS = 0.1
 SECONDS_BETWEEN_REPAIRS = 10.0
 
@@ -81,15 +85,15 @@ def on_workers(
     running = _Running(client, run, job, tries)
     waiting = iter(items)
     while True:
-        for item in islice(waiting, MOST_WAITING - len(running)):
-            running.begin(item)
+        if len(running) <= MOST_WAITING - LOT and (lot := list(islice(waiting, LOT))):
+            running.begin(lot)
         if not len(running):
             return
+        time.sleep(SECONDS_BETWEEN_LOOKS)
         done = running.done()
-        yield done
         if not done:
             running.unbind()
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+        yield done
 
 
 class _Running:
@@ -100,32 +104,32 @@ class _Running:
     ) -> None:
         from distributed import as_completed
 
-        self.client, self.run, self.job, self.tries = client, run, job, tries
+        self.client, self.attempt, self.tries = client, partial(run, job), tries
         self.begun: Counter[WorkItem] = Counter()
         self.items: dict[Any, WorkItem] = {}
         self.bound: dict[Any, tuple[Any, set[str]]] = {}
         self.finished = as_completed(with_results=True, raise_errors=False)
-        self.numbers = count()
+        # other runs may use the same scheduler, to which equal keys are the same task
+        self.keys = zip(repeat(f"shards-{uuid4().hex}"), count(), strict=False)
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def begin(self, item: WorkItem, not_on: str = "") -> None:
-        """not_on: a worker that had it before; another one is preferred."""
-        self.begun[item] += 1
+    def begin(self, items: list[WorkItem], not_on: str = "") -> None:
+        """not_on: a worker that had them before; another one is preferred."""
+        self.begun.update(items)
         others = {w for w in self.client.nthreads() if w != not_on} if not_on else set()
-        future = self.client.submit(
-            self.run,
-            self.job,
-            item,
-            key=("shards", item.path, item.identity, item.start, next(self.numbers)),
+        futures = self.client.map(
+            self.attempt,
+            items,
+            key=list(islice(self.keys, len(items))),
             workers=sorted(others) or None,
             allow_other_workers=bool(others),
         )
-        self.items[future.key] = item
+        self.items.update({f.key: item for f, item in zip(futures, items, strict=True)})
         if others:
-            self.bound[future.key] = future, others
-        self.finished.add(future)
+            self.bound.update({future.key: (future, others) for future in futures})
+        self.finished.update(futures)
 
     def done(self) -> list[Result]:
         """What has come since the last call; items that failed and have tries left begin again."""
@@ -137,7 +141,7 @@ class _Running:
             self.bound.pop(future.key, None)
             result = _result(item, found)
             if isinstance(result, Failure) and result.worker and self.begun[item] < self.tries:
-                self.begin(item, not_on=result.worker)
+                self.begin([item], not_on=result.worker)
             else:
                 results.append(_with_tries(result, self.begun.pop(item)))
         return results
@@ -149,7 +153,7 @@ class _Running:
             self.bound.pop(key)[0].cancel()
             item = self.items.pop(key)
             self.begun[item] -= 1
-            self.begin(item)
+            self.begin([item])
 
 
 def _result(item: WorkItem, found: Any) -> Result:

@@ -108,7 +108,7 @@ def path_of(folder: Path, name: str) -> Path:
 
 def _is_whole(folder: Path, shard: Shard) -> bool:
     try:
-        return path_of(folder, shard.name).stat().st_size == shard.bytes
+        return (folder / shard.name).stat().st_size == shard.bytes
     except OSError:
         return False
 

@@ -3,6 +3,8 @@
 import os
 import signal
 import time
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,26 @@ def test_a_scheduler_that_runs_already(job, tmp_path):
         with workers(site, tmp_path, tries=2) as client:
             batches = list(on_workers(client, act, job, items(3), tries=2))
     assert sum(map(len, batches)) == 3
+
+
+def waits(job: Job, item: WorkItem) -> Shard:
+    time.sleep(0.5)
+    return Shard(item, job.folder, "", 0, 0, 0, 0.0, "")
+
+
+def test_two_runs_on_one_scheduler_keep_their_results_apart(job, tmp_path):
+    """Of the same items: equal keys would be one task."""
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        folders = [str(tmp_path / name) for name in "ab"]
+        both = [on_workers(client, waits, replace(job, folder=f), items(1), 1) for f in folders]
+        begun = [next(run) for run in both]
+        rest = [[*first, *chain.from_iterable(run)] for first, run in zip(begun, both, strict=True)]
+    assert [[shard.name for shard in found] for found in rest] == [[f] for f in folders]
 
 
 def test_no_scheduler_there(tmp_path):
