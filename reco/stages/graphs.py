@@ -1,16 +1,23 @@
-"""What the stages with a graph network share: an event's clusters as a graph."""
+"""What the stages with a graph network share: an event's clusters as a graph, and its groups."""
 
+from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
 
+from reco.data.bundle import Bundle
+from reco.data.product import Product
 from reco.data.products import Points, Semantics, Voxels
 from reco.data.ragged import Array
 from reco.detector import Detector
-from reco.nn.graph import Graph
+from reco.errors import ConfigError
+from reco.nn.graph import Graph, GraphNet, GraphOutput
 from reco.ops.cluster_features import (
+    N_COMMON,
+    N_OWN,
     PointTable,
     Shapes,
     VoxelTable,
@@ -21,8 +28,9 @@ from reco.ops.cluster_features import (
     towards_starts,
 )
 from reco.ops.graph import Contacts, Members, Sampled, contacts, touching
+from reco.ops.partition import log_odds, partition
 from reco.sparse.maps import submanifold_map
-from reco.stages.learned import ModelOptions
+from reco.stages.learned import LearnedOptions, LearnedStage, ModelOptions
 
 N_NODE_FEATURES = 33
 """Without those of the backbone."""
@@ -60,21 +68,21 @@ class Scene:
     points: PointTable
 
     @staticmethod
-    def of(
-        detector: Detector, voxels: Voxels, semantics: Semantics, points: Points, event: int
-    ) -> "Scene":
-        place = (points.position[event] - detector.lower) / detector.voxel_size - 0.5
-        index = voxels.index[event]
+    def of(detector: Detector, event: Bundle) -> "Scene":
+        """event: Voxels, Semantics and Points of one event."""
+        voxels, semantics, points = event[Voxels], event[Semantics], event[Points]
+        place = (points.position.values - detector.lower) / detector.voxel_size - 0.5
+        index = voxels.index.values
         return Scene(
             index,
             VoxelTable(
                 index.astype(np.float64),
-                voxels.energy[event].astype(np.float64),
-                semantics.scores[event],
-                torch.tensor(semantics.features[event]).float().numpy(),  # numpy takes 0.4 ms
+                voxels.energy.values.astype(np.float64),
+                semantics.scores.values,
+                torch.tensor(semantics.features.values).float().numpy(),  # numpy takes 0.4 ms
             ),
-            semantics.affinity[event],
-            PointTable(place, points.type[event], points.score[event]),
+            semantics.affinity.values,
+            PointTable(place, points.type.values, points.score.values),
         )
 
 
@@ -98,6 +106,71 @@ class Clusters:
     members: Members
     shape: Shapes
     nodes: Array
+
+
+class GraphStage(LearnedStage):
+    """Groups the clusters of an event by what a network says of their pairs.
+
+    One event at a time, so that no answer depends on what else is in the batch. Subclasses define
+    `prepare`. n_extra: features of a cluster beside N_NODE_FEATURES and those of the backbone.
+    n_outputs: of the network per cluster.
+    """
+
+    Options = LearnedOptions
+    Model = GraphModel
+    model: GraphModel
+    module: GraphNet
+    n_extra: ClassVar[int] = 0
+    n_outputs: ClassVar[int]
+
+    def network(self, model: GraphModel) -> GraphNet:
+        return GraphNet(
+            N_NODE_FEATURES + 2 * model.features + self.n_extra,
+            N_COMMON,
+            N_OWN,
+            self.n_outputs,
+            width=model.width,
+            rounds=model.rounds,
+        )
+
+    @abstractmethod
+    def prepare(self, event: Bundle) -> Candidates:
+        """event: the inputs of the stage, of one event."""
+
+    def answers(self, *inputs: Product) -> Iterator[tuple[Bundle, Candidates, GraphOutput]]:
+        """Each event, its clusters, and what the network says of them."""
+        whole = Bundle(inputs)
+        for event in map(whole.at, range(len(whole))):
+            found = self.prepare(event)
+            self.check(found.graph)
+            with torch.inference_mode():
+                output = self.module(found.graph.to(self.context.device)).cpu()
+            yield event, found, output
+
+    def begin(self, graph: Graph) -> None:
+        """Of a fresh network: take the width and the scale of its input from these events."""
+        if (features := self._features(graph)) != self.model.features:
+            self.model = self.model.model_copy(update={"features": features})
+            self.module = self.network(self.model).to(self.context.device)
+        self.module.standardise(graph)
+
+    def check(self, graph: Graph) -> None:
+        """Raises ConfigError where the network was trained behind another backbone."""
+        if (features := self._features(graph)) != self.model.features:
+            raise ConfigError(
+                f"{self.name}: its weights want {self.model.features} features of a voxel, and "
+                f"segment gives {features}; take weights that were trained after each other"
+            )
+
+    def _features(self, graph: Graph) -> int:
+        return (graph.nodes.shape[1] - N_NODE_FEATURES - self.n_extra) // 2
+
+
+def groups(output: GraphOutput, found: Candidates) -> Array:
+    """(C,) int32 group of each cluster, by the partition of what is said of the pairs."""
+    sizes = found.n_voxels[found.pairs]
+    vote = log_odds(output.pairs.sigmoid().numpy(), sizes[:, 0], sizes[:, 1])
+    return partition(len(found.n_voxels), found.pairs, vote)
 
 
 def describe(scene: Scene, cluster: Array) -> Clusters:

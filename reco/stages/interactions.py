@@ -1,101 +1,61 @@
 """Particles -> interactions: which share a vertex, what each is, and which leave the vertex."""
 
 import numpy as np
-import torch
 
+from reco.data.bundle import Bundle
 from reco.data.classes import N_PID, N_SEMANTIC
-from reco.data.products import (
-    Fragments,
-    Interactions,
-    Kinematics,
-    Particles,
-    Points,
-    Semantics,
-    Voxels,
-)
+from reco.data.products import Interactions, Kinematics, Particles, Points, Semantics, Voxels
 from reco.data.ragged import Array, Ragged
 from reco.detector import Detector
-from reco.nn.graph import GraphNet, GraphOutput
-from reco.ops.cluster_features import N_COMMON, N_OWN
-from reco.ops.partition import log_odds, partition
+from reco.nn.graph import GraphOutput
 from reco.stages.graphs import (
-    N_NODE_FEATURES,
     Candidates,
     Clusters,
-    GraphModel,
+    GraphStage,
     Reach,
     Scene,
     candidates,
     describe,
+    groups,
 )
-from reco.stages.learned import LearnedOptions, LearnedStage
 
 REACH = Reach(near=12, cells=16, far=8)
 N_EXTRA = 11 + 4 + 4 + N_SEMANTIC
 """Features of a particle beside those of any cluster, see `particle_features`."""
 
 
-class MakeInteractions(LearnedStage):
-    """One event at a time, so that no answer depends on what else is in the batch.
-
-    Outputs of the network per particle: that it leaves the vertex, and its identity (6).
-    """
+class MakeInteractions(GraphStage):
+    """Outputs of the network per particle: that it leaves the vertex, and its identity (6)."""
 
     name = "interactions"
-    Options = LearnedOptions
-    Model = GraphModel
-    module: GraphNet
-
-    def network(self, model: GraphModel) -> GraphNet:
-        return GraphNet(
-            N_NODE_FEATURES + 2 * model.features + N_EXTRA,
-            N_COMMON,
-            N_OWN,
-            1 + N_PID,
-            width=model.width,
-            rounds=model.rounds,
-        )
+    n_extra = N_EXTRA
+    n_outputs = 1 + N_PID
 
     def __call__(
         self,
         voxels: Voxels,
         semantics: Semantics,
         points: Points,
-        fragments: Fragments,
         particles: Particles,
         kinematics: Kinematics,
     ) -> Interactions:
-        events = []
-        for event in range(len(voxels)):
-            found = self.prepare(voxels, semantics, points, fragments, particles, kinematics, event)
-            with torch.inference_mode():
-                output = self.module(found.graph.to(self.context.device)).cpu()
-            events.append(decode(output, found, particles.voxel_particle[event]))
+        inputs = (voxels, semantics, points, particles, kinematics)
+        events = [
+            decode(output, found, event[Particles].voxel_particle.values)
+            for event, found, output in self.answers(*inputs)
+        ]
         return Interactions.concat(events)
 
-    def prepare(
-        self,
-        voxels: Voxels,
-        semantics: Semantics,
-        points: Points,
-        fragments: Fragments,
-        particles: Particles,
-        kinematics: Kinematics,
-        event: int,
-    ) -> Candidates:
-        """One event of the batch."""
-        detector = self.context.detector
-        scene = Scene.of(detector, voxels, semantics, points, event)
-        clusters = describe(scene, particles.voxel_particle[event])
-        extra = particle_features(
-            particles.at(event), fragments.at(event), kinematics.at(event), scene, clusters
-        )
-        placed = _placed(clusters, kinematics, detector, event, extra)
-        return candidates(scene, placed, REACH)
+    def prepare(self, event: Bundle) -> Candidates:
+        detector, particles, kinematics = self.context.detector, event[Particles], event[Kinematics]
+        scene = Scene.of(detector, event)
+        clusters = describe(scene, particles.voxel_particle.values)
+        extra = particle_features(particles, kinematics, scene, clusters)
+        return candidates(scene, _placed(clusters, kinematics, detector, extra), REACH)
 
 
 def _placed(
-    clusters: Clusters, kinematics: Kinematics, detector: Detector, event: int, extra: Array
+    clusters: Clusters, kinematics: Kinematics, detector: Detector, extra: Array
 ) -> Clusters:
     """Ends and directions as the kinematics have them, which know more than a cluster alone."""
 
@@ -103,10 +63,10 @@ def _placed(
         grid: Array = (position.astype(np.float64) - detector.lower) / detector.voxel_size - 0.5
         return grid
 
-    direction = np.nan_to_num(kinematics.direction[event].astype(np.float64))
+    direction = np.nan_to_num(kinematics.direction.values.astype(np.float64))
     shape = clusters.shape._replace(
-        start=place(kinematics.start[event]),
-        end=place(kinematics.end[event]),
+        start=place(kinematics.start.values),
+        end=place(kinematics.end.values),
         direction=direction,
     )
     nodes = np.concatenate([clusters.nodes, extra], axis=1)
@@ -114,25 +74,29 @@ def _placed(
 
 
 def particle_features(
-    particles: Particles,
-    fragments: Fragments,
-    kinematics: Kinematics,
-    scene: Scene,
-    clusters: Clusters,
+    particles: Particles, kinematics: Kinematics, scene: Scene, clusters: Clusters
 ) -> Array:
     """(P, N_EXTRA) float32 of one event: kinematics, the energy of each hypothesis by its range
     against the deposited one, the profile of the deposit from start to end, the class."""
-    calo = np.maximum(_finite(kinematics.energy_calo.values), 1e-3)
-    length = np.maximum(_finite(kinematics.length.values), 0.0)
-    csda = _finite(kinematics.energy_csda.values)
-    mcs = _finite(kinematics.energy_mcs.values)
+    calo = np.maximum(_finite(kinematics.energy_calo), 1e-3)
+    csda, mcs = _finite(kinematics.energy_csda), _finite(kinematics.energy_mcs)
+    by_range = np.where(csda > 0, np.log(np.maximum(csda, 1e-3) / calo[:, None]), 0.0)
+    blocks = [
+        _measured(kinematics, calo),
+        _made_of(particles, len(calo)),
+        np.stack([np.log1p(np.maximum(mcs, 0)) / 3, mcs > 0], axis=1),
+        np.clip(by_range, -3, 3),
+        _profile(scene, clusters),
+        np.eye(N_SEMANTIC)[particles.semantic.values],
+    ]
+    return np.concatenate(blocks, axis=1).astype(np.float32)
+
+
+def _measured(kinematics: Kinematics, calo: Array) -> Array:
+    """(P, 7) of length and deposit. calo: (P,) MeV."""
+    length = np.maximum(_finite(kinematics.length), 0.0)
+    dedx = _finite(kinematics.start_dedx)
     straight = np.linalg.norm(kinematics.end.values - kinematics.start.values, axis=1)
-    dedx = _finite(kinematics.start_dedx.values)
-    n_fragments = np.bincount(particles.fragment_particle.values, minlength=len(calo))
-    primary = np.zeros(len(calo))
-    np.maximum.at(
-        primary, particles.fragment_particle.values, particles.fragment_primary_score.values
-    )
     columns = [
         np.log(calo) / 3,
         np.log1p(length) / 2,
@@ -141,16 +105,15 @@ def particle_features(
         straight / np.maximum(length, 0.3),
         np.log(calo / np.maximum(length, 0.3)),
         kinematics.contained.values,
-        np.log1p(n_fragments),
-        primary,
-        np.log1p(np.maximum(mcs, 0)) / 3,
-        mcs > 0,
     ]
-    by_range = np.where(csda > 0, np.log(np.maximum(csda, 1e-3) / calo[:, None]), 0.0)
-    kind = np.eye(N_SEMANTIC)[particles.semantic.values]
-    profile = _profile(scene, clusters)
-    blocks = [np.stack(columns, axis=1), np.clip(by_range, -3, 3), profile, kind]
-    return np.concatenate(blocks, axis=1).astype(np.float32)
+    return np.stack(columns, axis=1)
+
+
+def _made_of(particles: Particles, n: int) -> Array:
+    """(n, 2) logarithm of the number of fragments, and the best score to start a shower."""
+    owner, best = particles.fragment_particle.values, np.zeros(n)
+    np.maximum.at(best, owner, particles.fragment_primary_score.values)
+    return np.stack([np.log1p(np.bincount(owner, minlength=n)), best], axis=1)
 
 
 def _profile(scene: Scene, clusters: Clusters) -> Array:
@@ -168,13 +131,13 @@ def _profile(scene: Scene, clusters: Clusters) -> Array:
     return np.where(count > 0, np.log(np.maximum(energy, 1e-3) / np.maximum(count, 1)), 0.0)
 
 
-def _finite(values: Array) -> Array:
-    return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+def _finite(column: Ragged) -> Array:
+    return np.nan_to_num(column.values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def decode(output: GraphOutput, found: Candidates, voxel_particle: Array) -> Interactions:
     """One event."""
-    group = group_particles(output, found)
+    group = groups(output, found)
     n = int(group.max(initial=-1)) + 1
     primary = output.nodes[:, 0].sigmoid().numpy()
     scores = output.nodes[:, 1:].softmax(dim=1).numpy()
@@ -188,10 +151,3 @@ def decode(output: GraphOutput, found: Candidates, voxel_particle: Array) -> Int
         id=Ragged.one(np.arange(n)),
         n_particles=Ragged.one(np.bincount(group, minlength=n)),
     )
-
-
-def group_particles(output: GraphOutput, found: Candidates) -> Array:
-    """(P,) int32 interaction of each particle."""
-    sizes = found.n_voxels[found.pairs]
-    vote = log_odds(output.pairs.sigmoid().numpy(), sizes[:, 0], sizes[:, 1])
-    return partition(len(found.n_voxels), found.pairs, vote)

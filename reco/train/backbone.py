@@ -19,6 +19,7 @@ from reco.sparse import build_pyramid
 from reco.sparse.tensor import lexicographic_order
 from reco.stages.segment import Segment
 from reco.train.augment import IDENTITY, Symmetry, random_symmetry
+from reco.train.loop import SampleTask
 
 NEEDS = (Voxels, VoxelLabels, TruthParticles)
 """Products of an event that the backbone learns from."""
@@ -196,17 +197,10 @@ def lovasz(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return torch.stack(terms).mean() if terms else logits.sum() * 0
 
 
-class BackboneTask:
-    """See Task. samples: for training. held_out: for validation."""
+class BackboneTask(SampleTask[Sample]):
+    """See Task."""
 
-    def __init__(
-        self, module: Backbone, samples: Sequence[Sample], held_out: Sequence[Sample]
-    ) -> None:
-        self.module = module
-        self.samples, self.held_out = samples, held_out
-
-    def __len__(self) -> int:
-        return len(self.samples)
+    module: Backbone
 
     def loss(self, events: Sequence[int], rng: np.random.Generator) -> dict[str, torch.Tensor]:
         symmetries = [random_symmetry(rng) for _ in events]
@@ -221,9 +215,6 @@ class BackboneTask:
         device = next(self.module.parameters()).device
         moved = {name: value.to(device) for name, value in vars(targets).items()}
         return BackboneInput(batch.features.to(device), batch.pyramid), Targets(**moved)
-
-    def finish(self) -> dict[str, float]:
-        return {}
 
     def validate(self) -> dict[str, float]:
         confusion = np.zeros((N_SEMANTIC, N_SEMANTIC), np.int64)
@@ -268,12 +259,12 @@ def _semantic_figures(confusion: Array) -> dict[str, float]:
     }
 
 
-def task(stage: Segment, events: Sequence[Bundle], held_out: Sequence[Bundle]) -> BackboneTask:
+def learnt(stage: Segment, event: Bundle) -> Sample | None:
+    """See train.run.Recipe; the mean and variance of a single voxel say nothing to normalize by."""
+    several = len(event[Voxels].energy.values) > 1
+    return sample_of(event, stage.context.detector) if several else None
+
+
+def task(stage: Segment, samples: Sequence[Sample], held_out: Sequence[Sample]) -> BackboneTask:
     """See train.run.Recipe."""
-    return BackboneTask(stage.module, _samples(stage, events), _samples(stage, held_out))
-
-
-def _samples(stage: Segment, events: Sequence[Bundle]) -> list[Sample]:
-    # the mean and variance of a single voxel say nothing to normalize by
-    several = (event for event in events if len(event[Voxels].energy.values) > 1)
-    return [sample_of(event, stage.context.detector) for event in several]
+    return BackboneTask(stage.module, samples, held_out)

@@ -18,7 +18,6 @@ from reco.data.products import (
 )
 from reco.data.ragged import Array
 from reco.detector import Detector
-from reco.errors import RecoError
 from reco.metrics.energy import stops
 from reco.nn.transformer import (
     GROUPS,
@@ -33,6 +32,7 @@ from reco.ops.matching import best_iou
 from reco.stages.estimates import Estimate
 from reco.stages.interaction_input import N_ENERGY_LIKE, UPSTREAM, event_input, join, pad
 from reco.train.estimate_figures import KINDS, Found, factor, figures, tails
+from reco.train.loop import SampleTask
 
 NEEDS = (*UPSTREAM, VoxelLabels, TruthParticles, TruthInteractions)
 """Products of an event that the transformer learns from."""
@@ -308,20 +308,10 @@ def _sum(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return torch.stack([(kept * weight).sum(), weight.sum()])
 
 
-class EstimatesTask:
-    """See Task. samples: for training. held_out: for validation."""
+class EstimatesTask(SampleTask[Sample]):
+    """See Task."""
 
-    def __init__(
-        self,
-        module: InteractionTransformer,
-        samples: Sequence[Sample],
-        held_out: Sequence[Sample],
-    ) -> None:
-        self.module = module
-        self.samples, self.held_out = samples, held_out
-
-    def __len__(self) -> int:
-        return len(self.samples)
+    module: InteractionTransformer
 
     def loss(self, events: Sequence[int], rng: np.random.Generator) -> dict[str, torch.Tensor]:
         sample = augment(collate([self.samples[i] for i in events]), rng)
@@ -428,15 +418,12 @@ def _array(values: torch.Tensor) -> Array:
     return array
 
 
-def task(stage: Estimate, events: Sequence[Bundle], held_out: Sequence[Bundle]) -> EstimatesTask:
-    """See train.run.Recipe. Events without an interaction teach nothing and are left out; raises
-    RecoError where none is left."""
-    detector = stage.context.detector
-    samples, validation = (
-        [s for s in (sample_of(e, detector) for e in of) if len(s.input)]
-        for of in (events, held_out)
-    )
-    if not samples or not validation:
-        which = "validation" if samples else "training"
-        raise RecoError(f"estimates: none of the {which} events holds an interaction")
-    return EstimatesTask(stage.module, samples, validation)
+def learnt(stage: Estimate, event: Bundle) -> Sample | None:
+    """See train.run.Recipe; an event without an interaction teaches nothing."""
+    sample = sample_of(event, stage.context.detector)
+    return sample if len(sample.input) else None
+
+
+def task(stage: Estimate, samples: Sequence[Sample], held_out: Sequence[Sample]) -> EstimatesTask:
+    """See train.run.Recipe."""
+    return EstimatesTask(stage.module, samples, held_out)

@@ -1,9 +1,9 @@
 """What the trainings of both graph networks share: samples, batches, loss and figures."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -13,10 +13,9 @@ from torch import Tensor
 from reco.data.ragged import Array
 from reco.metrics.clustering import ClusterScores, cluster_scores, overlaps
 from reco.metrics.stats import mean
-from reco.nn.graph import Graph, GraphOutput
-from reco.stages.graphs import Candidates
-from reco.stages.interactions import MakeInteractions
-from reco.stages.particles import MakeParticles
+from reco.nn.graph import Graph, GraphNet
+from reco.stages.graphs import Candidates, GraphStage, groups
+from reco.train.loop import SampleTask
 
 NOISE = 0.05
 """Spread of what is added to the features, in units of their own width."""
@@ -74,6 +73,30 @@ class Sample:
     truth: Array
     overlap: Overlap
 
+    @staticmethod
+    def of(
+        found: Candidates,
+        truth: Array,
+        group: Array,
+        overlap: Overlap,
+        *,
+        flag: Array,
+        kind: Array,
+        weight: Array | float = 1.0,
+    ) -> "Sample":
+        """truth, group: (C,) true particle and true group of each cluster, -1 for none. weight:
+        (C,) of its class in the loss, beside that by size."""
+        return Sample(
+            graph=compact(found.graph),
+            n_voxels=found.n_voxels,
+            linked=links(found, group),
+            flag=flag,
+            kind=kind.astype(np.int8),
+            focus=((1 + np.log(found.n_voxels)) * weight).astype(np.float32),
+            truth=truth.astype(np.int32),
+            overlap=overlap,
+        )
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -86,6 +109,9 @@ class Batch:
     kind: Tensor
     focus: Tensor
 
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+
 
 def compact(graph: Graph) -> Graph:
     return Graph(graph.nodes.half(), graph.ends, graph.pairs.half())
@@ -93,6 +119,11 @@ def compact(graph: Graph) -> Graph:
 
 def whole(graph: Graph) -> Graph:
     return Graph(graph.nodes.float(), graph.ends, graph.pairs.float())
+
+
+def of_row(values: Array, rows: Array) -> Array:
+    """values[rows], -1 where the row is -1."""
+    return np.append(values, values.dtype.type(-1))[rows]
 
 
 def links(found: Candidates, truth: Array) -> Array:
@@ -162,6 +193,7 @@ def flag_loss(logits: Tensor, batch: Batch) -> Tensor:
 
 def kind_loss(logits: Tensor, batch: Batch, balance: Tensor) -> Tensor:
     """balance: weight of each class."""
+    balance = balance.to(logits.device)
     loss = F.cross_entropy(logits, batch.kind, balance, reduction="none", ignore_index=-1)
     weight = (batch.kind >= 0) * batch.focus
     return (loss * weight).sum() / weight.sum().clamp_min(1)
@@ -178,71 +210,96 @@ def balance_of(samples: Sequence[Sample], n: int) -> Tensor:
     return torch.from_numpy(weight.astype(np.float32))
 
 
-class GraphTask(ABC):
-    """See Task. stage: its network is trained. samples, held_out: for training and validation."""
+class Judged(NamedTuple):
+    """A validation event, and what the network says of it. linked: (M,) logit of each pair. group:
+    (C,) of each cluster. flag: (C,) logit of yes. kind: (C,) likeliest class."""
 
-    kinds: ClassVar[int]
-    """Classes of the stage."""
+    sample: Sample
+    linked: Array
+    group: Array
+    flag: Array
+    kind: Array
+
+
+class GraphTask(SampleTask[Sample], ABC):
+    """Of a graph network; stage: its network is trained.
+
+    flag, kind: name and weight of both terms of the loss beside that of pairs. n_kinds: classes.
+    """
+
+    flag: ClassVar[tuple[str, float]]
+    kind: ClassVar[tuple[str, float]]
+    n_kinds: ClassVar[int]
+    module: GraphNet
 
     def __init__(
-        self,
-        stage: MakeParticles | MakeInteractions,
-        samples: Sequence[Sample],
-        held_out: Sequence[Sample],
+        self, stage: GraphStage, samples: Sequence[Sample], held_out: Sequence[Sample]
     ) -> None:
-        self.module = stage.module
-        self.samples, self.held_out = samples, held_out
-        self.balance = balance_of(samples, self.kinds)
+        first = collate(samples[:STANDARDISED_ON]).graph
         if stage.weights_sha256 is None:
-            self.module.standardise(collate(samples[:STANDARDISED_ON]).graph)
-
-    def __len__(self) -> int:
-        return len(self.samples)
+            stage.begin(first)
+        stage.check(first)
+        super().__init__(stage.module, samples, held_out)
+        self.balance = balance_of(samples, self.n_kinds)
 
     def loss(self, events: Sequence[int], rng: np.random.Generator) -> dict[str, Tensor]:
-        batch = augment(collate([self.samples[i] for i in events]), rng)
-        return self.terms(self.module(batch.graph), batch)
-
-    @abstractmethod
-    def terms(self, output: GraphOutput, batch: Batch) -> dict[str, Tensor]:
-        """The terms of the loss, by name."""
-
-    @abstractmethod
-    def validate(self) -> dict[str, float]: ...
-
-    def judged(self) -> Iterator[tuple[Sample, GraphOutput, Candidates]]:
-        """Each validation event, what the network says of it, and the pairs it says it of."""
-        for sample in self.held_out:
-            found = Candidates(sample.graph, sample.graph.ends.numpy().T, sample.n_voxels)
-            yield sample, self.module(whole(sample.graph)), found
-
-    def finish(self) -> dict[str, float]:
-        return {}
-
-
-@dataclass
-class Tally:
-    """Counts over validation events. pairs: (2, 2) truth by prediction."""
-
-    pairs: Array
-    scores: list[ClusterScores]
-
-    @staticmethod
-    def empty() -> "Tally":
-        return Tally(np.zeros((2, 2), np.int64), [])
-
-    def add(self, sample: Sample, logits: Tensor, group: Array) -> None:
-        known = sample.linked >= 0
-        np.add.at(self.pairs, (sample.linked[known], (logits.numpy()[known] > 0).astype(int)), 1)
-        self.scores.append(sample.overlap.scores(group))
-
-    def figures(self) -> dict[str, float]:
-        f1 = 2 * self.pairs[1, 1] / max(self.pairs[1].sum() + self.pairs[:, 1].sum(), 1)
-        means = {
-            name: mean(np.array([getattr(score, name) for score in self.scores]))
-            for name in ("ari", "purity", "efficiency")
+        batch = augment(collate([self.samples[i] for i in events]), rng).to(self._device)
+        output = self.module(batch.graph)
+        (flag, of_flag), (kind, of_kind) = self.flag, self.kind
+        return {
+            "pair": pair_loss(output.pairs, batch),
+            flag: of_flag * flag_loss(output.nodes[:, 0], batch),
+            kind: of_kind * kind_loss(output.nodes[:, 1:], batch, self.balance),
         }
-        return {"pair_f1": float(f1), **means}
+
+    def validate(self) -> dict[str, float]:
+        judged = [self._judge(sample) for sample in self.held_out]
+        return {**_of_groups(judged), **self.figures(judged)}
+
+    @abstractmethod
+    def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
+        """What is reported beside pairs and groups."""
+
+    @property
+    def _device(self) -> torch.device:
+        return self.module.node_mean.device
+
+    def _judge(self, sample: Sample) -> Judged:
+        output = self.module(whole(sample.graph).to(self._device)).cpu()
+        found = Candidates(sample.graph, sample.graph.ends.numpy().T, sample.n_voxels)
+        return Judged(
+            sample,
+            output.pairs.numpy(),
+            groups(output, found),
+            output.nodes[:, 0].numpy(),
+            output.nodes[:, 1:].argmax(dim=1).numpy(),
+        )
+
+
+def _of_groups(judged: Sequence[Judged]) -> dict[str, float]:
+    """F1 of the pairs, and how well the groups agree with the true ones, a mean over events."""
+    pairs = confusion(2, ((j.sample.linked, (j.linked > 0).astype(int)) for j in judged))
+    scores = [j.sample.overlap.scores(j.group) for j in judged]
+    means = {
+        name: mean(np.array([getattr(score, name) for score in scores]))
+        for name in ("ari", "purity", "efficiency")
+    }
+    f1 = 2 * pairs[1, 1] / max(pairs[1].sum() + pairs[:, 1].sum(), 1)
+    return {"pair_f1": float(f1), **means}
+
+
+def confusion(n: int, events: Iterable[tuple[Array, Array]]) -> Array:
+    """(n, n) counts, truth by prediction, of both in each event; a truth of -1 does not count."""
+    counts = np.zeros((n, n), np.int64)
+    for truth, said in events:
+        known = truth >= 0
+        np.add.at(counts, (truth[known], said[known]), 1)
+    return counts
+
+
+def accuracy(confusion: Array) -> float:
+    """Part of all that is right."""
+    return float(np.trace(confusion) / max(confusion.sum(), 1))
 
 
 def recall_mean(confusion: Array) -> float:

@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from reco.data.bundle import Bundle
 from reco.data.classes import N_PID
 from reco.data.products import (
-    Fragments,
     Kinematics,
     Particles,
     Points,
@@ -17,111 +15,55 @@ from reco.data.products import (
     VoxelLabels,
     Voxels,
 )
-from reco.nn.graph import GraphOutput
-from reco.stages.graphs import Candidates
-from reco.stages.interactions import MakeInteractions, group_particles
+from reco.stages.interactions import MakeInteractions
 from reco.train.graphs import (
-    Batch,
     GraphTask,
+    Judged,
     Overlap,
     Sample,
-    Tally,
-    compact,
-    flag_loss,
-    kind_loss,
-    links,
-    pair_loss,
+    accuracy,
+    confusion,
+    of_row,
     recall_mean,
 )
 
-NEEDS = (
-    Voxels,
-    Semantics,
-    Points,
-    Fragments,
-    Particles,
-    Kinematics,
-    VoxelLabels,
-    TruthParticles,
-)
+NEEDS = (Voxels, Semantics, Points, Particles, Kinematics, VoxelLabels, TruthParticles)
 """Products of an event that the network learns from."""
 
 SECONDARY = 0.3
 """Weight of a particle that does not come from the vertex, beside one that does."""
 
 
-def interaction_samples(stage: MakeInteractions, events: Bundle) -> list[Sample]:
-    """Events with predicted products up to Particles and Kinematics, and their truth
-    (VoxelLabels, TruthParticles), reduced to what is learnt."""
-    upstream = (
-        events[Voxels],
-        events[Semantics],
-        events[Points],
-        events[Fragments],
-        events[Particles],
-        events[Kinematics],
-    )
-    return [_sample(stage.prepare(*upstream, i), events.at(i)) for i in range(len(events))]
-
-
-def _sample(found: Candidates, event: Bundle) -> Sample:
-    particle = event[Particles].voxel_particle.values
-    labels, particles = event[VoxelLabels], event[TruthParticles]
+def sample_of(stage: MakeInteractions, event: Bundle) -> Sample:
+    """One event with its predicted products and truth (NEEDS), reduced to what is learnt."""
+    found = stage.prepare(event)
+    particle, labels = event[Particles].voxel_particle.values, event[VoxelLabels]
+    particles = event[TruthParticles]
     truth = Overlap.of(particle, labels.particle.values).majority(len(found.n_voxels))
-    primary = np.append(particles.is_primary.values.astype(np.int8), np.int8(-1))[truth]
-    interaction = np.append(particles.interaction.values, -1)[truth]
-    focus = (1 + np.log(found.n_voxels)) * np.where(primary > 0, 1.0, SECONDARY)
-    return Sample(
-        graph=compact(found.graph),
-        n_voxels=found.n_voxels,
-        linked=links(found, interaction),
+    primary = of_row(particles.is_primary.values.astype(np.int8), truth)
+    return Sample.of(
+        found,
+        truth,
+        of_row(particles.interaction.values, truth),
+        Overlap.of(particle, labels.interaction.values),
         flag=primary,
-        kind=np.append(particles.pid.values, -1)[truth].astype(np.int8),
-        focus=focus.astype(np.float32),
-        truth=truth.astype(np.int32),
-        overlap=Overlap.of(particle, labels.interaction.values),
+        kind=of_row(particles.pid.values, truth),
+        weight=np.where(primary > 0, 1.0, SECONDARY),
     )
 
 
 class InteractionsTask(GraphTask):
-    """See GraphTask. samples: see `interaction_samples`."""
+    """See GraphTask. samples: see `sample_of`."""
 
-    kinds = N_PID
+    flag, kind, n_kinds = ("primary", 0.5), ("pid", 0.5), N_PID
 
-    def terms(self, output: GraphOutput, batch: Batch) -> dict[str, torch.Tensor]:
+    def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
+        leading = ((np.where(j.sample.flag == 1, j.sample.kind, -1), j.kind) for j in judged)
+        pid = confusion(N_PID, leading)
+        primary = confusion(2, ((j.sample.flag, (j.flag > 0).astype(int)) for j in judged))
         return {
-            "pair": pair_loss(output.pairs, batch),
-            "primary": 0.5 * flag_loss(output.nodes[:, 0], batch),
-            "pid": 0.5 * kind_loss(output.nodes[:, 1:], batch, self.balance),
-        }
-
-    def validate(self) -> dict[str, float]:
-        tally = Tally.empty()
-        pid = np.zeros((N_PID, N_PID), np.int64)
-        primary = np.zeros((2, 2), np.int64)
-        for sample, output, found in self.judged():
-            tally.add(sample, output.pairs, group_particles(output, found))
-            leading = (sample.kind >= 0) & (sample.flag == 1)
-            predicted = output.nodes[:, 1:].argmax(dim=1).numpy()
-            np.add.at(pid, (sample.kind[leading], predicted[leading]), 1)
-            known = sample.flag >= 0
-            said = (output.nodes[:, 0].numpy() > 0).astype(int)
-            np.add.at(primary, (sample.flag[known], said[known]), 1)
-        return {
-            **tally.figures(),
-            "pid_accuracy": float(np.trace(pid) / max(pid.sum(), 1)),
+            "pid_accuracy": accuracy(pid),
             "pid_recall": recall_mean(pid),
-            "primary_accuracy": float(np.trace(primary) / max(primary.sum(), 1)),
+            "primary_accuracy": accuracy(primary),
             "primary_recall": recall_mean(primary),
         }
-
-
-def task(
-    stage: MakeInteractions, events: Sequence[Bundle], held_out: Sequence[Bundle]
-) -> InteractionsTask:
-    """See train.run.Recipe."""
-    samples, validation = (
-        [sample for event in chosen for sample in interaction_samples(stage, event)]
-        for chosen in (events, held_out)
-    )
-    return InteractionsTask(stage, samples, validation)

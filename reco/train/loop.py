@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -46,6 +46,27 @@ class Task(Protocol):
     def finish(self) -> dict[str, float]:
         """What is fitted once, after training, with the averaged weights in the module."""
         ...
+
+
+S = TypeVar("S")
+
+
+class SampleTask(Generic[S]):
+    """What tasks have in common that hold their events in memory, as samples of type S.
+
+    samples, held_out: for training and for validation.
+    """
+
+    def __init__(self, module: nn.Module, samples: Sequence[S], held_out: Sequence[S]) -> None:
+        self.module = module
+        self.samples, self.held_out = samples, held_out
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def finish(self) -> dict[str, float]:
+        """See Task; nothing is fitted."""
+        return {}
 
 
 @dataclass(frozen=True)

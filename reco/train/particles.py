@@ -3,27 +3,20 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from scipy.spatial import cKDTree
 
 from reco.data.bundle import Bundle
 from reco.data.classes import N_SEMANTIC, Semantic
 from reco.data.products import Fragments, Points, Semantics, TruthParticles, VoxelLabels, Voxels
 from reco.data.ragged import Array
-from reco.nn.graph import GraphOutput
-from reco.stages.graphs import Candidates
-from reco.stages.particles import MakeParticles, group_fragments
+from reco.stages.particles import MakeParticles
 from reco.train.graphs import (
-    Batch,
     GraphTask,
+    Judged,
     Overlap,
     Sample,
-    Tally,
-    compact,
-    flag_loss,
-    kind_loss,
-    links,
-    pair_loss,
+    confusion,
+    of_row,
     recall_mean,
 )
 
@@ -34,29 +27,15 @@ SHOWERS = (Semantic.SHOWER, Semantic.MICHEL, Semantic.DELTA)
 """Classes of particles that one of the fragments starts."""
 
 
-def particle_samples(stage: MakeParticles, events: Bundle) -> list[Sample]:
-    """Events with predicted Voxels, Semantics, Points, Fragments, and their truth (VoxelLabels,
-    TruthParticles), reduced to what is learnt."""
-    upstream = (events[Voxels], events[Semantics], events[Points], events[Fragments])
-    return [_sample(stage.prepare(*upstream, i), events.at(i)) for i in range(len(events))]
-
-
-def _sample(found: Candidates, event: Bundle) -> Sample:
-    fragment = event[Fragments].voxel_fragment.values
+def sample_of(stage: MakeParticles, event: Bundle) -> Sample:
+    """One event with its predicted products and truth (NEEDS), reduced to what is learnt."""
+    found = stage.prepare(event)
+    fragment, particles = event[Fragments].voxel_fragment.values, event[TruthParticles]
     overlap = Overlap.of(fragment, event[VoxelLabels].particle.values)
     truth = overlap.majority(len(found.n_voxels))
-    particles = event[TruthParticles]
-    kind = np.append(particles.semantic.values, -1)[truth]
-    return Sample(
-        graph=compact(found.graph),
-        n_voxels=found.n_voxels,
-        linked=links(found, truth),
-        flag=starts(event[Voxels].position.values, fragment, truth, kind, particles.start.values),
-        kind=kind.astype(np.int8),
-        focus=(1 + np.log(found.n_voxels)).astype(np.float32),
-        truth=truth.astype(np.int32),
-        overlap=overlap,
-    )
+    kind = of_row(particles.semantic.values, truth)
+    flag = starts(event[Voxels].position.values, fragment, truth, kind, particles.start.values)
+    return Sample.of(found, truth, truth, overlap, flag=flag, kind=kind)
 
 
 def starts(place: Array, fragment: Array, truth: Array, kind: Array, start: Array) -> Array:
@@ -78,31 +57,18 @@ def starts(place: Array, fragment: Array, truth: Array, kind: Array, start: Arra
 
 
 class ParticlesTask(GraphTask):
-    """See GraphTask. samples: see `particle_samples`."""
+    """See GraphTask. samples: see `sample_of`."""
 
-    kinds = N_SEMANTIC
+    flag, kind, n_kinds = ("start", 0.3), ("semantic", 0.2), N_SEMANTIC
 
-    def terms(self, output: GraphOutput, batch: Batch) -> dict[str, torch.Tensor]:
+    def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
+        right = [
+            found for j in judged for found in starts_found(j.flag, j.sample.flag, j.sample.truth)
+        ]
+        semantic = confusion(N_SEMANTIC, ((j.sample.kind, j.kind) for j in judged))
         return {
-            "pair": pair_loss(output.pairs, batch),
-            "start": 0.3 * flag_loss(output.nodes[:, 0], batch),
-            "semantic": 0.2 * kind_loss(output.nodes[:, 1:], batch, self.balance),
-        }
-
-    def validate(self) -> dict[str, float]:
-        tally = Tally.empty()
-        confusion = np.zeros((N_SEMANTIC, N_SEMANTIC), np.int64)
-        right: list[bool] = []
-        for sample, output, found in self.judged():
-            tally.add(sample, output.pairs, group_fragments(output, found))
-            known = sample.kind >= 0
-            predicted = output.nodes[:, 1:].argmax(dim=1).numpy()
-            np.add.at(confusion, (sample.kind[known], predicted[known]), 1)
-            right += starts_found(output.nodes[:, 0].numpy(), sample.flag, sample.truth)
-        return {
-            **tally.figures(),
             "start_accuracy": float(np.mean(right)) if right else float("nan"),
-            "semantic_recall": recall_mean(confusion),
+            "semantic_recall": recall_mean(semantic),
         }
 
 
@@ -114,14 +80,3 @@ def starts_found(score: Array, flag: Array, truth: Array) -> list[bool]:
         if len(rows) > 1:
             right.append(bool(flag[rows[np.argmax(score[rows])]] == 1))
     return right
-
-
-def task(
-    stage: MakeParticles, events: Sequence[Bundle], held_out: Sequence[Bundle]
-) -> ParticlesTask:
-    """See train.run.Recipe."""
-    samples, validation = (
-        [sample for event in chosen for sample in particle_samples(stage, event)]
-        for chosen in (events, held_out)
-    )
-    return ParticlesTask(stage, samples, validation)

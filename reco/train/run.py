@@ -16,25 +16,29 @@ from reco.stages import weights
 from reco.stages.learned import LearnedStage
 from reco.train import backbone, estimates, interactions, particles
 from reco.train.cache import Cache
-from reco.train.loop import Schedule, Task, train
+from reco.train.loop import Record, Schedule, Task, train
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How a stage is trained. needs: products of each event, upstream predictions and truth.
 
-    task: (stage, training events, validation events) -> Task.
+    sample: (stage, event) -> what is learnt of the event, None for nothing. task: (stage, samples
+    for training, samples for validation) -> Task.
     """
 
     needs: tuple[type[Product], ...]
-    task: Callable[[Any, Sequence[Bundle], Sequence[Bundle]], Task]
+    sample: Callable[[Any, Bundle], Any]
+    task: Callable[[Any, Sequence[Any], Sequence[Any]], Task]
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "segment": Recipe(backbone.NEEDS, backbone.task),
-    "particles": Recipe(particles.NEEDS, particles.task),
-    "interactions": Recipe(interactions.NEEDS, interactions.task),
-    "estimates": Recipe(estimates.NEEDS, estimates.task),
+    "segment": Recipe(backbone.NEEDS, backbone.learnt, backbone.task),
+    "particles": Recipe(particles.NEEDS, particles.sample_of, particles.ParticlesTask),
+    "interactions": Recipe(
+        interactions.NEEDS, interactions.sample_of, interactions.InteractionsTask
+    ),
+    "estimates": Recipe(estimates.NEEDS, estimates.learnt, estimates.task),
 }
 """By name of the stage."""
 
@@ -66,26 +70,40 @@ def train_stage(
     if not isinstance(stage, LearnedStage):
         raise ConfigError(f"stage {name!r} has no network to train")
     cache = Cache(pipeline, name, recipe.needs, folder / "cache")
-    events = [event for path in files for event in cache.events(path)]
-    validation = [event for path in held_out for event in cache.events(path)]
-    task = recipe.task(stage, events, validation)
-    processes = int(os.environ.get("WORLD_SIZE", "1"))  # set by torchrun
-    device = pipeline.device.type
-    record = train(task, schedule, folder / name, device=device, processes=processes)
+    samples, validation = (_samples(recipe, stage, cache, paths) for paths in (files, held_out))
+    task = recipe.task(stage, samples, validation)
+    record = train(
+        task,
+        schedule,
+        folder / name,
+        device=pipeline.device.type,
+        processes=int(os.environ.get("WORLD_SIZE", "1")),  # set by torchrun
+    )
     path = folder / f"{name}.safetensors"
-    training = {
-        "events": len(events),
-        "events_seen": record.events_seen,
-        "seconds": round(record.seconds),
-        "schedule": asdict(schedule),
+    story = {
+        "events": len(task),
+        **_account(record, schedule),
         **sources,
-        "curve": record.curve,
-        "fitted": record.fitted,
         "started_from": _lineage(start_from, name),
     }
     if int(os.environ.get("RANK", "0")) == 0:
-        weights.write(path, stage.module, name, stage.model.model_dump(), training, half=True)
+        weights.write(path, stage.module, name, stage.model.model_dump(), story, half=True)
     return path
+
+
+def _samples(
+    recipe: Recipe, stage: LearnedStage, cache: Cache, paths: Sequence[Path]
+) -> Sequence[Any]:
+    events = (event for path in paths for event in cache.events(path))
+    samples = [s for s in (recipe.sample(stage, event) for event in events) if s is not None]
+    if not samples:
+        names = ", ".join(path.name for path in paths)
+        raise RecoError(f"{stage.name}: no event of {names} holds anything to learn from")
+    return samples
+
+
+def _account(record: Record, schedule: Schedule) -> dict[str, object]:
+    return {**vars(record), "seconds": round(record.seconds), "schedule": asdict(schedule)}
 
 
 def prepare(pipeline: Pipeline, name: str, files: Sequence[Path], folder: Path) -> None:

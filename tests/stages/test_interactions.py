@@ -17,7 +17,7 @@ from reco.stages.interactions import MakeInteractions, decode
 from reco.stages.kinematics import MakeKinematics
 from tests.stages.graph_events import CONTEXT, broken_lines, make, tiny
 
-INPUTS = (Voxels, Semantics, Points, Fragments, Particles, Kinematics)
+INPUTS = (Voxels, Semantics, Points, Particles, Kinematics)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_no_event_depends_on_its_batch(stage):
 
 def test_scores_are_probabilities_and_decide(stage):
     event = complete(broken_lines(np.random.default_rng(2), 3))
-    found = stage.prepare(*event.select(INPUTS), 0)
+    found = stage.prepare(event)
     together = found.pairs[:, 0] // 3 == found.pairs[:, 1] // 3
     nodes = torch.zeros(9, 7)
     nodes[:, 0] = torch.tensor([2.0, -2, -2] * 3)

@@ -62,7 +62,7 @@ def test_every_voxel_and_fragment_has_a_particle(stage):
 
 def test_scores_decide(stage):
     event = broken_lines(np.random.default_rng(4), 3)
-    found = stage.prepare(*event.select(INPUTS), 0)
+    found = stage.prepare(event)
     together = found.pairs[:, 0] // 3 == found.pairs[:, 1] // 3
     nodes = torch.zeros(9, 6)
     nodes[:, 1:] = torch.eye(5)[torch.tensor([0, 0, 1, 1, 1, 1, 2, 2, 2])] * 4
@@ -74,7 +74,7 @@ def test_scores_decide(stage):
 
 def test_pieces_of_a_line_are_candidates(stage):
     event = broken_lines(np.random.default_rng(5), 12)
-    found = stage.prepare(*event.select(INPUTS), 0)
+    found = stage.prepare(event)
     have = set(map(tuple, found.pairs.tolist()))
     assert len(have) == len(found.pairs)
     wanted = distinct_pairs(

@@ -1,37 +1,56 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from reco.data.bundle import Bundle
+from reco.data.products import Semantics
+from reco.errors import ConfigError
 from reco.nn.graph import Graph
 from reco.stages.interactions import MakeInteractions
 from reco.stages.particles import MakeParticles
+from reco.train import interactions, particles
 from reco.train.graphs import Overlap, augment, balance_of, collate, pair_loss, recall_mean
-from reco.train.interactions import InteractionsTask, interaction_samples
-from reco.train.particles import ParticlesTask, particle_samples, starts, starts_found
+from reco.train.particles import starts, starts_found
 from tests.stages.graph_events import CONTEXT, broken_lines, tiny
 from tests.stages.test_interactions import complete
 
 
 def events(n, seed=0):
     rng = np.random.default_rng(seed)
-    return Bundle.concat([broken_lines(rng, 4) for _ in range(n)])
+    return [broken_lines(rng, 4) for _ in range(n)]
 
 
-def particles_task(bundle):
+def particles_task(events):
     torch.manual_seed(0)
     stage = MakeParticles(MakeParticles.Options(), CONTEXT)
-    samples = particle_samples(stage, bundle)
-    return ParticlesTask(stage, samples, samples)
+    samples = [particles.sample_of(stage, event) for event in events]
+    return particles.ParticlesTask(stage, samples, samples)
 
 
-def interactions_task(bundle):
+def interactions_task(events):
     torch.manual_seed(0)
     stage = MakeInteractions(MakeInteractions.Options(), CONTEXT)
-    samples = interaction_samples(
-        stage, Bundle.concat([complete(bundle.at(i)) for i in range(len(bundle))])
-    )
-    return InteractionsTask(stage, samples, samples)
+    samples = [interactions.sample_of(stage, complete(event)) for event in events]
+    return interactions.InteractionsTask(stage, samples, samples)
+
+
+def test_a_network_is_as_wide_as_the_backbone_before_it():
+    """A fresh one becomes so; one from weights cannot."""
+    event = broken_lines(np.random.default_rng(0))
+    semantics = event[Semantics]
+    features = semantics.features.like(np.tile(semantics.features.values, 2))
+    wide = replace(semantics, features=features)
+    event = Bundle(tuple(wide if p is semantics else p for p in event))
+    for make_task in (particles_task, interactions_task):
+        task = make_task([event])
+        with torch.inference_mode():
+            assert np.isfinite(task.validate()["ari"])
+    stage = MakeParticles(MakeParticles.Options(weights="particles"), CONTEXT)
+    samples = [particles.sample_of(stage, event)]
+    with pytest.raises(ConfigError, match="want 24 features of a voxel, and segment gives 32"):
+        particles.ParticlesTask(stage, samples, samples)
 
 
 @pytest.mark.parametrize("make_task", [particles_task, interactions_task])
@@ -55,7 +74,7 @@ def test_sixty_steps_learn_five_events(make_task):
 
 @pytest.mark.parametrize("make_task", [particles_task, interactions_task])
 def test_events_without_anything_can_be_learnt_from(make_task):
-    task = make_task(Bundle.concat([tiny(0), tiny(1), tiny(2)]))
+    task = make_task([tiny(0), tiny(1), tiny(2)])
     for chosen in ([0], [1], [0, 1, 2]):
         terms = task.loss(chosen, np.random.default_rng(0))
         assert all(torch.isfinite(t) for t in terms.values())
