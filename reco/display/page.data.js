@@ -29,6 +29,8 @@ const OWNER_COLOURS = [
   "#cc3311", "#0077bb", "#999933", "#aa4499", "#44aa99", "#cc6677", "#88ccee", "#ddaa33",
 ];
 const SIZE = 1.5; // of a voxel's dot, in Plotly's pixels
+const FEW = 5000; // voxels that are drawn in any case while the view moves
+const SLOW = 80; // for a picture while the view moves, ms
 const VOXELS = 0, OUTLINE = 1, POINTS = 2, STARTS = 3, ARROWS = 4, VERTICES = 5, RINGS = 6;
 const LAYER_TRACES = {
   points: [POINTS], starts: [STARTS, ARROWS], vertices: [VERTICES, RINGS], outline: [OUTLINE],
@@ -48,6 +50,7 @@ const plots = Object.fromEntries(
   sides.map((side) => [side, document.querySelector(`#${side} .plot`)]));
 const colourings = Object.keys(COLOURINGS).filter((colouring) =>
   colouring === "energy" || sides.some((side) => colouring in scene[side].voxels.labels));
+for (const side of sides) spread(scene[side].voxels);
 const state = stateOfAddress();
 let chosen = null; // { side, row } of a particle
 
@@ -67,6 +70,21 @@ function axes(flat) {
   const n = flat.length / 3, split = [0, 1, 2].map(() => new Float32Array(n));
   for (let i = 0; i < n; i++) for (let a = 0; a < 3; a++) split[a][i] = flat[3 * i + a];
   return { x: split[0], y: split[1], z: split[2] };
+}
+
+/** Any first few stand for all: steps of the golden ratio of their number visit them evenly. */
+function spread(cloud) {
+  const n = cloud.energy.length, common = (a, b) => (b ? common(b, a % b) : a);
+  if (n <= FEW) return;
+  let step = Math.round(0.618034 * n);
+  while (common(n, step) > 1) step++;
+  const ordered = (values, width) => values.map((_, k) =>
+    values[width * ((Math.floor(k / width) * step) % n) + k % width]);
+  cloud.position = ordered(cloud.position, 3);
+  cloud.energy = ordered(cloud.energy, 1);
+  for (const label of Object.keys(cloud.labels)) {
+    cloud.labels[label] = ordered(cloud.labels[label], 1);
+  }
 }
 
 function stateOfAddress() {

@@ -63,6 +63,13 @@ function rangeOfEnergy() {
 
 // ---- pictures
 
+// Plotly has edges smoothed, of a picture that is twice as fine as the page already: in software,
+// that alone takes three times as long.
+const contextOf = HTMLCanvasElement.prototype.getContext;
+HTMLCanvasElement.prototype.getContext = function (kind, options) {
+  return contextOf.call(this, kind, { ...options, antialias: false });
+};
+
 function tracesOf(side) {
   const { voxels, points, starts, vertices, arrows, rings } = scene[side];
   const { ink, soft, paper, semantic } = theme();
@@ -162,6 +169,59 @@ function recolourVisible() {
   for (const side of visible().filter((s) => stale.delete(s))) {
     const marker = Object.entries(markerOf(side)).map(([key, value]) => [`marker.${key}`, [value]]);
     Plotly.restyle(plots[side], Object.fromEntries(marker), [VOXELS]);
+  }
+}
+
+let most = Infinity; // voxels that this machine draws in time
+
+/**
+ * Where pictures come slowly, fewer voxels while the view moves, and no picking; all when it rests.
+ * Without the internals of Plotly that this asks for, all are always drawn.
+ */
+function thin(moving) {
+  for (const side of visible()) {
+    const { objects } = plots[side]._fullLayout.scene._scene?.glplot ?? {};
+    const cloud = objects?.find((object) => object._trace?.data?.index === VOXELS);
+    if (!(cloud?.vertexCount > 0 && cloud.pointCount > FEW)) continue;
+    cloud.verticesOfAll ??= cloud.vertexCount;
+    const drawn = moving ? Math.min(Math.floor(most), cloud.pointCount) : cloud.pointCount;
+    const count = drawn * cloud.verticesOfAll / cloud.pointCount;
+    if (cloud.vertexCount === count) continue;
+    Object.assign(cloud, { vertexCount: count, dirty: true });
+    if (moving) cloud.drawPick = null; else delete cloud.drawPick;
+  }
+}
+
+function thinWhileMoving() {
+  let held = false, end = 0, before = 0;
+  const picture = (now) => {
+    if (!held && now > end) {
+      before = 0;
+      thin(false);
+      return;
+    }
+    if (now - before > SLOW) {
+      const n = Math.max(...visible().map((side) => scene[side].voxels.energy.length));
+      const less = Math.max(SLOW / (now - before), 0.25);
+      most = Math.max(less * Math.min(most, n), FEW / visible().length);
+    }
+    before = now;
+    thin(true);
+    requestAnimationFrame(picture);
+  };
+  const moved = () => {
+    end = performance.now() + 200;
+    if (before) return;
+    before = performance.now();
+    requestAnimationFrame(picture);
+  };
+  for (const side of sides) {
+    plots[side].addEventListener("pointerdown", () => { held = true; }, true);
+    plots[side].addEventListener("wheel", moved, { capture: true, passive: true });
+    plots[side].on("plotly_relayouting", moved);
+  }
+  for (const event of ["pointerup", "pointercancel"]) {
+    addEventListener(event, () => { held = false; }, true);
   }
 }
 

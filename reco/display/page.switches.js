@@ -105,6 +105,7 @@ async function start() {
   remember();
   await draw();
   linkCameras();
+  thinWhileMoving();
   sides.forEach(pointAt);
   dark.addEventListener("change", () => { key(); tables(); draw(); });
   addEventListener("keydown", ({ key: pressed }) => {

@@ -3,11 +3,13 @@
 import json
 from threading import Thread
 
+import numpy as np
 import pytest
 
 from reco.display.server import Server
 from reco.output import Output
 from tests.display.chromium import Browser
+from tests.display.turning import energies, tracks, write_page
 
 pytest.importorskip("plotly")
 pytestmark = pytest.mark.slow  # half a minute where Chromium draws without a GPU
@@ -49,6 +51,12 @@ def trace(browser, plot, field, number=0):
 
 def colours(browser, plot=LEFT):
     return browser.js(f"Array.from(document.querySelector('{plot}').data[0].marker.color)")
+
+
+def told_at(browser, curve, point):
+    hovered = {"points": [{"curveNumber": curve, "pointNumber": point}]}
+    browser.js(f"document.querySelector('{LEFT}').emit('plotly_hover', {json.dumps(hovered)})")
+    return browser.js("document.querySelector('#tip').innerText.replace(/\\s+/g, ' ')")
 
 
 def click(browser, switch):
@@ -150,6 +158,56 @@ def test_both_sides_turn_together(browser, page):
     assert browser.problems == []
 
 
+MANY = 12_000
+SLOWLY = """
+(() => {
+  const wait = () => {
+    for (const end = performance.now() + 120; performance.now() < end;);
+    requestAnimationFrame(wait);
+  };
+  wait();
+})()
+"""
+CLOUD = f"document.querySelector('{LEFT}')._fullLayout.scene._scene.glplot.objects[0]"
+
+
+def test_few_voxels_while_the_view_moves_and_all_when_it_rests(browser, tmp_path):
+    opened(browser, write_page(tmp_path, MANY))
+    browser.js(SLOWLY)
+    whole = browser.js(f"{CLOUD}.vertexCount")
+    browser.mouse("mouseMoved", 500, 350)
+    browser.mouse("mousePressed", 500, 350, "left")
+    assert browser.js(f"{CLOUD}.vertexCount") == whole  # nothing has moved
+    browser.mouse("mouseMoved", 520, 360, "left")
+    browser.until(f"{CLOUD}.vertexCount < {whole}")
+    drawn = browser.js(f"{CLOUD}.vertexCount")
+    assert drawn >= whole * 5000 / MANY
+    assert drawn % (whole / MANY) == 0
+    browser.mouse("mouseReleased", 520, 360, "left")
+    browser.until(f"{CLOUD}.vertexCount === {whole} && !!{CLOUD}.drawPick")
+    wheeled = browser.js(
+        f"""new Promise((done) => {{
+        document.querySelector('{LEFT} canvas').dispatchEvent(new WheelEvent('wheel'));
+        requestAnimationFrame(() => done({CLOUD}.vertexCount)); }})"""
+    )
+    assert wheeled < whole
+    browser.until(f"{CLOUD}.vertexCount === {whole}")
+    assert browser.problems == []
+
+
+def test_the_first_of_many_voxels_stand_for_all(browser, tmp_path):
+    opened(browser, write_page(tmp_path, MANY))
+    drawn = f"document.querySelector('{LEFT}').data[0]"
+    told = np.stack([browser.js(f"Array.from({drawn}.{axis})") for axis in "xyz"], axis=1)
+    where = tracks(MANY)
+    order = np.lexsort(where.T)[np.argsort(np.lexsort(told.T))]
+    np.testing.assert_array_equal(told, where[order])  # each voxel once
+    for place in (0, 1, 4999, MANY - 1):
+        assert f"energy {energies(MANY)[order[place]]:#.3g} MeV" in told_at(browser, 0, place)
+    of_track = np.bincount(order[:5000] // 500, minlength=MANY // 500)
+    assert abs(of_track - 5000 * 500 / MANY).max() < 5
+
+
 def test_views_along_the_axes(browser, page):
     opened(browser, page[0], "#show=reconstruction")
     click(browser, "#look button:nth-of-type(3)")
@@ -200,22 +258,16 @@ def test_a_click_on_a_voxel_shows_its_particle_alone(browser, page):
 
 def test_the_pointer_tells_the_numbers(browser, page):
     opened(browser, page[0])
-
-    def told(curve, point):
-        hovered = {"points": [{"curveNumber": curve, "pointNumber": point}]}
-        browser.js(f"document.querySelector('{LEFT}').emit('plotly_hover', {json.dumps(hovered)})")
-        return browser.js("document.querySelector('#tip').innerText.replace(/\\s+/g, ' ')")
-
-    voxel = told(0, 0)
+    voxel = told_at(browser, 0, 0)
     assert "class track" in voxel
     assert "true class track" in voxel
     assert "particle 2" in voxel
     assert "energy [MeV] 230 ± 12" in voxel
-    assert told(3, 2).startswith("start of particle 2")
-    vertex = told(5, 0)
+    assert told_at(browser, 3, 2).startswith("start of particle 2")
+    vertex = told_at(browser, 5, 0)
     assert vertex.startswith("vertex of interaction 0")
     assert "± [cm] 0.2, 0.1, 0.3" in vertex
-    assert told(2, 1) == "point of a track score 0.80"
+    assert told_at(browser, 2, 1) == "point of a track score 0.80"
     assert browser.problems == []
 
 
