@@ -55,9 +55,7 @@ def _contract(n, pairs, vote):  # type: ignore[no-untyped-def]
     # a heap of pairs by the votes that they had when they were put in
     lost, wanted = np.empty(2 * len(key) + 1), np.empty(2 * len(key) + 1, np.int64)
     size = _fill(lost, wanted, key, total)
-    into = np.empty(n, np.int64)
-    for i in range(n):
-        into[i] = i
+    into = np.arange(n)
     used = len(key)
     while size:
         least, pair = lost[0], wanted[0]
@@ -74,32 +72,42 @@ def _contract(n, pairs, vote):  # type: ignore[no-untyped-def]
         count[kept] -= 1
         at = chain[gone]
         while at >= 0:
-            e, entry, other = at // 2, at, partner[at]
-            at = following[at]
-            if key[e] < 0:
-                continue
-            pair = min(kept, other) * n + max(kept, other)
-            slot = _slot(table, key, pair)
-            if table[slot] >= 0:
-                total[table[slot]] += total[e]
-                key[e] = -1
-                count[other] -= 1
-                e = table[slot]
-            else:
-                key[e], table[slot] = pair, e
-                partner[entry ^ 1] = kept
-                following[entry], chain[kept] = chain[kept], entry
-                count[kept] += 1
-                used += 1
-            if total[e] > 0:
-                if size == len(lost):
-                    size = _fill(lost, wanted, key, total)
-                else:
-                    rise(lost, wanted, size, -total[e], pair)
-                    size += 1
+            after = following[at]
+            if key[at // 2] >= 0:
+                e = _hand_over(n, at, kept, key, total, table, partner, following, chain, count)
+                used += e == at // 2
+                if total[e] > 0:
+                    size = _want(lost, wanted, size, key, total, e)
+            at = after
         if 2 * used > len(table):
             used = _enter(table, key)
-    for i in range(n):
+    return _ends(into)
+
+
+@njit(cache=True, nogil=True)
+def _hand_over(n, at, kept, key, total, table, partner, following, chain, count):  # type: ignore[no-untyped-def]
+    """Make a pair, which is entry `at` of a group that is no more, one of the group `kept`; the row
+    of that pair: another one if `kept` had that partner before."""
+    e, other = at // 2, partner[at]
+    pair = min(kept, other) * n + max(kept, other)
+    slot = _slot(table, key, pair)
+    known = table[slot]
+    if known >= 0:
+        total[known] += total[e]
+        key[e] = -1
+        count[other] -= 1
+        return known
+    key[e], table[slot] = pair, e
+    partner[at ^ 1] = kept
+    following[at], chain[kept] = chain[kept], at
+    count[kept] += 1
+    return e
+
+
+@njit(cache=True, nogil=True)
+def _ends(into):  # type: ignore[no-untyped-def]
+    """Where each chain of groups that went into others comes to its end."""
+    for i in range(len(into)):
         while into[into[i]] != into[i]:
             into[i] = into[into[i]]
     return into
@@ -150,6 +158,15 @@ def _fill(lost, wanted, key, total):  # type: ignore[no-untyped-def]
             rise(lost, wanted, size, -total[e], key[e])
             size += 1
     return size
+
+
+@njit(cache=True, nogil=True)
+def _want(lost, wanted, size, key, total, e):  # type: ignore[no-untyped-def]
+    """Put a pair into the heap of this size, or make it anew where it is full; its new size."""
+    if size == len(lost):
+        return _fill(lost, wanted, key, total)
+    rise(lost, wanted, size, -total[e], key[e])
+    return size + 1
 
 
 @njit(cache=True, nogil=True)
