@@ -13,6 +13,7 @@ from reco.data.ragged import Array
 from reco.display.words import html_table
 from reco.errors import InputError
 from reco.event import Event, rows
+from reco.event.arrays import no_table
 from reco.io.base import Closing
 from reco.io.store import StoredProducts
 from reco.io.tables import StoredTables
@@ -97,8 +98,8 @@ class Output(Closing):
 
     def __getattr__(self, name: str) -> ak.Array:
         if name.startswith("_") or name not in self.tables:
-            known = "" if name.startswith("_") else f"; it has {', '.join(self.tables)}"
-            raise AttributeError(f"this file has no table {name!r}{known}")
+            known = () if name.startswith("_") else self.tables
+            raise AttributeError(no_table("this file", name, known))
         if name not in self._read:
             found = self._stored.rows(name, self._events.start, self._events.stop)
             offsets = None if name == EVENTS else found.offsets

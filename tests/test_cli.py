@@ -287,7 +287,7 @@ def test_a_mistaken_unit_is_told(reco_command, value, odd):
 
 @pytest.mark.parametrize(("pitch", "told"), [(0.3, False), (0.55, False), (0.99, True)])
 def test_hits_sparser_than_the_voxels_are_told(reco_command, pitch, told):
-    """And their energies are those of the track from one to the next: no unit is blamed."""
+    """And no unit is blamed for what they hold."""
     steps = 0.1 + pitch * np.arange(100.0)
     with h5py.File("a.h5", "w") as file:
         for name in ("x", "y", "z"):

@@ -127,10 +127,15 @@ def test_partners_over_the_events_of_a_file(output):
 
 def test_what_an_event_does_not_have(event):
     bare = Event(Bundle(tuple(events.data())))
-    with pytest.raises(InputError, match=r"has no 'truth_particles'; it has .*voxels"):
+    with pytest.raises(InputError, match=r"no table 'truth_particles' \(it has: .*voxels"):
         _ = bare.particles[0].partner
-    with pytest.raises(AttributeError, match="has no 'particle'"):
+    with pytest.raises(AttributeError, match="no table 'particle'; did you mean 'particles'"):
         _ = event.particle
+    for some in (event.particles, event.particles[0], event.particles[:0]):
+        with pytest.raises(AttributeError, match=r"'enrgy'; did you mean 'energy'.*they have: id"):
+            _ = some.enrgy
+    with pytest.raises(AttributeError, match=r"its tables have: such as \.\w+\.to_pandas\(\)"):
+        event.to_pandas()
     with pytest.raises(InputError, match="holds no voxels"):
         Event(Bundle(tuple(events.header()))).show()
 

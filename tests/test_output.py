@@ -142,13 +142,20 @@ def test_units_documentation_and_provenance(file):
 
 
 def test_what_is_not_there(file, tmp_path):
-    with pytest.raises(AttributeError, match=r"no table 'particle'; it has .*particles"):
+    with pytest.raises(AttributeError, match=r"'particle'; did you mean 'particles'.*it has"):
         _ = file.particle
+    with pytest.raises(AttributeError, match=r"its tables have: such as \.\w+\.to_pandas\(\)"):
+        file.to_pandas()
     with pytest.raises(InputError, match=r"f\[100:200\]"):
         _ = file["particles"]
     for number in (4, -5):
         with pytest.raises(InputError, match=rf"no event {number}; the file has 4 \(0 to 3\)"):
             _ = file[number]
+    (tmp_path / "empty.h5").touch()
+    with pytest.raises(FormatError, match=r"empty\.h5: is empty \(0 bytes\)"):
+        reco.open(tmp_path / "empty.h5")
+    with pytest.raises(FormatError, match=r"no such file; did you mean 'empty\.h5'"):
+        reco.open(tmp_path / "emty.h5")
     with pytest.raises(FormatError, match="no such file"):
         reco.open(tmp_path / "none.h5")
     with Writer(tmp_path / "a.h5", {}) as out:

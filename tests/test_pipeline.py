@@ -307,7 +307,7 @@ def test_arrays_in_event_out():
     assert event.status is Status.OK
     assert event.voxels.energy.tolist() == [1.0, 3.0]
     assert set(event.tables) == {"hits", "voxels", "points"}
-    with pytest.raises(AttributeError, match="it has hits, voxels, points"):
+    with pytest.raises(AttributeError, match="it has: hits, voxels, points"):
         _ = event.particles
     assert "2 voxels" in repr(event)
 

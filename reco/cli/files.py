@@ -4,7 +4,8 @@ import glob
 from collections.abc import Iterable
 from pathlib import Path
 
-from reco.errors import FormatError, RecoError
+from reco.errors import RecoError
+from reco.io.base import no_such_file
 from reco.io.remote import is_url
 
 
@@ -21,7 +22,7 @@ def expand(names: Iterable[str]) -> list[Path]:
 def _expand(name: str) -> list[Path]:
     found = [name] if Path(name).exists() else sorted(glob.glob(name))
     if not found:
-        raise FormatError(f"{name}: no such file")
+        raise no_such_file(name)
     return [Path(path) for path in found]
 
 

@@ -37,12 +37,10 @@ def of_input(reader: Reader, detector: Detector, first: int = 0) -> list[str]:
         seen += len(hits.value.values)
         if sum(map(len, energies)) > ENOUGH:
             break
-    pitch = _sparse(np.concatenate(spacings), detector)
-    return [
-        *_of_places(outside, seen, detector),
-        *_of_spacing(pitch, detector),
-        *_of_energy(np.concatenate(energies), pitch or detector.voxel_size),
-    ]
+    # a voxel of a sparse hit holds the energy of a track as long as nobody knows
+    sparse = _of_spacing(np.concatenate(spacings), detector)
+    odd = sparse or _of_energy(np.concatenate(energies), detector)
+    return [*_of_places(outside, seen, detector), *odd]
 
 
 def _of_places(outside: int, hits: int, detector: Detector) -> list[str]:
@@ -63,16 +61,10 @@ def _spacing(position: Array) -> Array:
     return np.asarray(cKDTree(places).query(some, k=2)[0][:, 1])
 
 
-def _sparse(spacings: Array, detector: Detector) -> float | None:
-    """cm between hits where not even the nearest quarter of them has touching voxels."""
-    if len(spacings) < FEW:
-        return None
-    pitch = float(np.quantile(spacings, 0.25))
-    return pitch if pitch > SPARSE * detector.voxel_size else None
-
-
-def _of_spacing(pitch: float | None, detector: Detector) -> list[str]:
-    if pitch is None:
+def _of_spacing(spacings: Array, detector: Detector) -> list[str]:
+    """Told where not even the nearest quarter of the hits has voxels that touch."""
+    pitch = float(np.quantile(spacings, 0.25)) if len(spacings) >= FEW else 0.0
+    if pitch <= SPARSE * detector.voxel_size:
         return []
     return [
         f"hits lie {pitch:.2g} cm apart, voxels of the detector {detector.name!r} measure "
@@ -95,9 +87,8 @@ def _per_voxel(hits: Hits, detector: Detector) -> Array:
     return value * (detector.gain * detector.w_value * 1e-3 / RECOMBINED)
 
 
-def _of_energy(energy: Array, length: float) -> list[str]:
-    """length: of track in a voxel, cm."""
-    density = float(np.mean(energy)) / length if len(energy) else 0.0
+def _of_energy(energy: Array, detector: Detector) -> list[str]:
+    density = float(np.mean(energy)) / detector.voxel_size if len(energy) else 0.0
     if density == 0 or not np.isfinite(density) or USUAL[0] <= density <= USUAL[1]:
         return []
     return [

@@ -1,6 +1,6 @@
 """Tables as awkward arrays: flat columns in, records out, and pandas from those."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from enum import IntEnum
 from importlib import import_module
@@ -11,11 +11,14 @@ import numpy as np
 
 from reco.data.ragged import Array
 from reco.errors import RecoError
+from reco.io.store import PRODUCTS
+from reco.suggest import unknown
 
 if TYPE_CHECKING:
     import pandas
 
 AXES = ("x", "y", "z")
+TABLES = {column.table for product in PRODUCTS for column in product.columns().values()}
 VECTOR = "Vector3D"
 """Name of records of x, y and z: that of the package `vector`, which brings their arithmetic."""
 
@@ -34,6 +37,16 @@ class Row:
     Fields, with their units, are in docs/output.md. `start_x`, `start_y`, `start_z` are one field
     `start`, which with the package `vector` knows `mag`, `theta`, `dot`, `-` and so on.
     """
+
+    def __getattr__(self: Any, name: str) -> Any:
+        try:
+            return super().__getattr__(name)  # type: ignore[misc]
+        except AttributeError as error:
+            if name.startswith("_"):
+                raise
+            raise AttributeError(
+                unknown(f"rows without field {name!r}", name, self.fields, "they have")
+            ) from error
 
     def to_pandas(self: Any) -> "pandas.DataFrame":
         """A data frame, a row each; an array in a row becomes columns `pid_scores_0`, ...
@@ -55,6 +68,14 @@ class Row:
             index = pandas.MultiIndex.from_arrays(numbers, names=("entry", "row"))
             rows = ak.flatten(self)
         return pandas.DataFrame(_scalars(rows), index=index, copy=False)
+
+
+def no_table(owner: str, name: str, tables: Sequence[str]) -> str:
+    """What to say where a file or an event is asked for something it does not have."""
+    if hasattr(Row, name) and tables:
+        return f"{owner} has no {name!r}, its tables have: such as .{tables[-1]}.{name}()"
+    word = "" if name in TABLES else name  # a right name is no mistake for another
+    return unknown(f"{owner} has no table {name!r}", word, tables, "it has")
 
 
 def table(

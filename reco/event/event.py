@@ -14,6 +14,7 @@ from reco.data.ragged import Array, Ragged
 from reco.display.scene import Scene, scene_of
 from reco.display.words import html_table
 from reco.errors import InputError
+from reco.event.arrays import no_table
 from reco.event.objects import rows
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Event:
     def table(self, name: str) -> ak.Array:
         """`event.table("voxels")` is `event.voxels`. Raises InputError where there is none."""
         if name not in self.tables:
-            raise InputError(f"this event has no {name!r}; it has {', '.join(self.tables)}")
+            raise InputError(no_table("this event", name, self.tables))
         if name not in self._tables:
             columns = dict(_columns(self.products, name))
             self._tables[name] = rows(name, columns, None, self)

@@ -1,5 +1,6 @@
 """What every reader offers, and how a reader says what is wrong with a file."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,8 +14,11 @@ from reco.data.product import Product
 from reco.data.products import Quantity
 from reco.data.ragged import Array
 from reco.errors import FormatError, InputError, RecoError
+from reco.suggest import nearest
 
 CORRUPT = "the file is probably truncated or corrupt: copy or make it again"
+HEAD = 512
+"""Bytes by which a file is told."""
 CAUSE_LENGTH = 160
 """Characters kept of what a library said about a broken file."""
 
@@ -114,6 +118,29 @@ class Entry:
 
 def span(start: int, stop: int) -> str:
     return f"entry {start}" if stop == start + 1 else f"entries {start} to {stop - 1}"
+
+
+def first_bytes(path: str) -> bytes:
+    """Of a local file, by which it is told. Raises FormatError where there are none."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD)
+    except FileNotFoundError:
+        raise no_such_file(path) from None
+    except IsADirectoryError:
+        raise FormatError(f"{path}: is a folder; give one of the files in it") from None
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be opened ({error.strerror})") from None
+    if not head:
+        raise FormatError(f"{path}: is empty (0 bytes); copy or make it again")
+    return head
+
+
+def no_such_file(path: str) -> FormatError:
+    """The error, with the file beside it whose name is nearest."""
+    folder, name = os.path.split(path)
+    beside = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+    return FormatError(f"{path}: no such file{nearest(name, beside)}")
 
 
 @contextmanager

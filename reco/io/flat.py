@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -19,13 +18,30 @@ from reco.io.hits import HitColumns, deposits_on_hits, has_position, hits_of
 MOST_TABLES, MOST_NAMED = 3, 30
 """Trees or groups, and branches of each, that a message lists."""
 TRUTH_ROLES = ("semantic", "fragment", "particle")
+NUMBERS = ("run", "subrun", "event")
 
 
-class Named(Protocol):
+class Table(Protocol):
+    """A tree, group or dataset that may have hits.
+
+    is_list, lists_of_numbers: branches with a number per hit. is_number, numbers_per_entry: with
+    one that may be an event's. length: of the lists of a branch.
+    """
+
     name: str
 
+    def is_list(self, name: str) -> bool: ...
 
-T = TypeVar("T", bound=Named)
+    def is_number(self, name: str) -> bool: ...
+
+    def lists_of_numbers(self) -> list[str]: ...
+
+    def numbers_per_entry(self) -> list[str]: ...
+
+    def length(self, name: str) -> object: ...
+
+
+T = TypeVar("T", bound=Table)
 
 
 @dataclass(frozen=True)
@@ -56,62 +72,62 @@ def find_roles(
         name = getattr(branches, role) or role
         if is_rows(name):
             of[role] = name
-    for role in ("run", "subrun", "event"):
+    for role in NUMBERS:
         name = getattr(branches, role) or role
         if is_number(name):
             of[role] = name
     return Roles(of, value[1])
 
 
-def find_hits(
-    path: str,
-    tables: Sequence[T],
-    branches: Branches,
-    is_rows: Callable[[T, str], bool],
-    is_number: Callable[[T, str], bool],
-    rows: Callable[[T], Sequence[str]],
-    singles: Callable[[T], Sequence[str]],
-) -> tuple[T, Roles]:
+def find_hits(path: str, tables: Sequence[T], branches: Branches) -> tuple[T, Roles]:
     """The only tree, group or dataset that has the branches of hits; see `find_roles`.
 
-    rows: names of the branches with a number per hit. singles: of those with one per entry, where
-    an entry is an event. Raises FormatError where none or several have them.
+    Raises FormatError where none or several have them.
     """
-    found = [
-        (table, roles)
-        for table in tables
-        if (roles := find_roles(branches, partial(is_rows, table), partial(is_number, table)))
-    ]
+    found = [(t, roles) for t in tables if (roles := find_roles(branches, t.is_list, t.is_number))]
     if len(found) == 1:
         return found[0]
     if found:
         names = ", ".join(table.name for table, _ in found)
         raise FormatError(f"{path}: {names} all have hits; name one as 'tree'")
     for table in tables:
-        if find_roles(branches, partial(is_number, table), partial(is_number, table)):
-            raise _entry_per_hit(path, table.name)
-    lists = {table.name: rows(table) for table in tables}
-    if not any(map(options, lists.values())):
-        likely = next((table for table in tables if options(singles(table))), None)
-        if likely:
-            raise _entry_per_hit(path, likely.name)
-    raise _no_hits(path, lists, branches)
+        if find_roles(branches, table.is_number, table.is_number):
+            raise _entry_per_hit(path, table, _numbers(table, branches))
+    guesses = {table.name: _options(table, branches) for table in tables}
+    for table in tables:
+        single = set(table.numbers_per_entry()) - set(table.lists_of_numbers())
+        guess = options(single, lambda _: 1)
+        if guess and not any(guesses.values()):
+            raise _entry_per_hit(path, table, f"{guess} {_numbers(table, branches)}")
+    raise _no_hits(path, tables, branches, guesses)
 
 
-def _entry_per_hit(path: str, name: str) -> FormatError:
+def _options(table: Table, branches: Branches) -> str:
+    hits = options(table.lists_of_numbers(), table.length)
+    return f"{hits} {_numbers(table, branches)}".rstrip() if hits else ""
+
+
+def _numbers(table: Table, branches: Branches) -> str:
+    lacking = [r for r in NUMBERS if not table.is_number(getattr(branches, r) or r)]
+    return number_options(table.numbers_per_entry(), lacking)
+
+
+def _entry_per_hit(path: str, table: Table, names: str) -> FormatError:
+    then = f"; and then: {names.rstrip()}" if names else ""
     return FormatError(
-        f"{path}: in {name!r} an entry is one hit: it has one number, where a list with those of "
-        "all hits of an event is needed; make flat HDF5 of it, a row per hit with the number of "
-        "its event, by the lines under 'Flat HDF5' in docs/formats.md"
+        f"{path}: in {table.name!r} an entry is one hit: it has one number, where a list with "
+        "those of all hits of an event is needed; make flat HDF5 of it, a row per hit with the "
+        f"number of its event, by the lines under 'Flat HDF5' in docs/formats.md{then}"
     )
 
 
-def _no_hits(path: str, tables: Mapping[str, Sequence[str]], branches: Branches) -> FormatError:
+def _no_hits(
+    path: str, tables: Sequence[Table], branches: Branches, guesses: Mapping[str, str]
+) -> FormatError:
     wanted = f"{branches.x}, {branches.y}, {branches.z} and "
     wanted += " or ".join(name for name, _ in branches.values())
-    guesses = {name: options(rows) for name, rows in tables.items()}
-    named = sorted(tables, key=lambda name: not guesses[name])[:MOST_TABLES]
-    has = "; ".join(f"{name!r} has {_some(sorted(tables[name]))}" for name in named)
+    named = sorted(tables, key=lambda table: not guesses[table.name])[:MOST_TABLES]
+    has = "; ".join(f"{t.name!r} has {_some(sorted(t.lists_of_numbers()))}" for t in named)
     guess = next(filter(None, guesses.values()), "")
     units = "if not in cm, MeV and ke, the units as well, such as --set input.length_unit=mm"
     perhaps = f"perhaps: {guess}, and {units}; " if guess else ""
@@ -128,7 +144,7 @@ def _some(names: Sequence[str]) -> str:
 
 def check_roles(path: str, branches: Branches, roles: Roles) -> None:
     """Raise FormatError for a branch that was named but not found, and for truth without energy."""
-    for role in ("t", *TRUTH_ROLES, "true_energy", "run", "subrun", "event"):
+    for role in ("t", *TRUTH_ROLES, "true_energy", *NUMBERS):
         name = getattr(branches, role)
         if name is not None and roles.of.get(role) != name:
             raise FormatError(
@@ -159,7 +175,7 @@ def notes_of(
             f"hits have {both[0]!r} and {both[1]!r}: {roles.of['value']!r} is taken; "
             f"--set input.energy={both[1]} takes the other"
         )
-    lacking = [role for role in ("run", "subrun", "event") if role not in roles.of]
+    lacking = [role for role in NUMBERS if role not in roles.of]
     if lacking and (guess := number_options(numbers, lacking)):
         notes.append(f"not all numbers of the events were found; perhaps: {guess}")
     return tuple(notes)

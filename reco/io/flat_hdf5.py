@@ -86,14 +86,26 @@ class FlatHdf5Reader(EventReader):
         self.file.close()
 
 
+class FlatTable(Table):
+    """Numbers of events are columns like the others."""
+
+    def is_list(self, name: str) -> bool:
+        return name in self
+
+    is_number = is_list
+
+    def lists_of_numbers(self) -> list[str]:
+        return list(self.columns)
+
+    numbers_per_entry = lists_of_numbers
+
+
 def find_table(file: Any, path: str, branches: Branches) -> tuple[Table, Roles]:
     """The group or dataset that was named, or the only one that has the columns of hits."""
     nodes = _tables(file) if branches.tree is None else [file.get(branches.tree)]
     if nodes == [None]:
         raise FormatError(f"{path}: no group or dataset {branches.tree!r}")
-    tables = [Table(path, node) for node in nodes]
-    has, names = Table.__contains__, lambda table: list(table.columns)
-    return find_hits(path, tables, branches, has, has, names, lambda table: [])
+    return find_hits(path, [FlatTable(path, node) for node in nodes], branches)
 
 
 def find_events(

@@ -85,9 +85,7 @@ class FlatRootReader(EventReader):
 def find_tree(file: RootFile, branches: Branches) -> tuple[Tree, Roles]:
     """The tree that was named, or the only one that has the branches of hits."""
     names = file.trees if branches.tree is None else [branches.tree]
-    trees = [file.tree(name) for name in names]
-    kinds = (Tree.is_list, Tree.is_number, Tree.lists_of_numbers, Tree.numbers_per_entry)
-    return find_hits(file.path, trees, branches, *kinds)
+    return find_hits(file.path, [file.tree(name) for name in names], branches)
 
 
 def without_truth(roles: Roles) -> Roles:

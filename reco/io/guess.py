@@ -1,7 +1,7 @@
 """Which branches of a file are likely to be its hits, for the message about one that names none."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
 
 AXIS = re.compile("[xX]")
@@ -23,14 +23,21 @@ NUMBERS = {
 """Role of a number of an event -> how it is often called."""
 
 
-def options(names: Iterable[str]) -> str:
+def options(names: Iterable[str], length: Callable[[str], object]) -> str:
     """`--set` options for the branches that look like hits; "" where none do.
 
-    names: branches with a number per hit.
+    names: branches with lists of numbers. length: that of the lists of a branch: those of the hits
+    are as long as each other.
     """
     known = sorted(names, key=lambda name: (len(name), name))
     places = [p for name in known if not NO_HIT.search(name) and (p := _axes(name, known))]
-    found = ((p, role, value) for p in places for role, value in _values(p[0], known))
+    places = [p for p in places if len({length(name) for name in p}) == 1]
+    found = (
+        (p, role, value)
+        for p in places
+        for role, value in _values(p[0], known)
+        if length(value) == length(p[0])
+    )
     place, role, value = next(found, (places[0] if places else None, "charge", "NAME"))
     if place is None:
         return ""

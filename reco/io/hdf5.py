@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -10,7 +9,7 @@ import numpy as np
 
 from reco.data.ragged import Array
 from reco.errors import FormatError
-from reco.io.base import CORRUPT, EventReader, guard
+from reco.io.base import CORRUPT, EventReader, first_bytes, guard
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 BLOCK = 1 << 20
@@ -21,20 +20,13 @@ MAX_COMPRESSION = 20_000
 
 def open_hdf5(path: str, remote: Any = None) -> Any:
     """An open h5py.File, of the path or of an open binary file; FormatError when it is none."""
-    if remote is None and Path(path).is_dir():
-        raise FormatError(f"{path}: is a folder; give one of the files in it")
-    if remote is None and Path(path).is_file() and not _looks_like_hdf5(path):
+    # a block of the user's may come first; a file cut short is one all the same
+    if remote is None and not (first_bytes(path).startswith(MAGIC) or h5py.is_hdf5(path)):
         raise FormatError(f"{path}: not an HDF5 file; an output of `reco run` is one")
     with guard(path, "HDF5 file"):
         if remote is not None:
             return h5py.File(remote, "r")
         return h5py.File(path, "r")
-
-
-def _looks_like_hdf5(path: str) -> bool:
-    with guard(path, "HDF5 file"), open(path, "rb") as file:
-        # a block of the user's may come first; a file cut short is one all the same
-        return file.read(len(MAGIC)) == MAGIC or bool(h5py.is_hdf5(path))
 
 
 def check_length(path: str, dataset: Any) -> None:

@@ -22,7 +22,7 @@ from reco.io import (
     refused,
     spine,
 )
-from reco.io.base import Reader, guard
+from reco.io.base import HEAD, Reader, first_bytes, guard
 from reco.io.branches import Branches
 from reco.io.hdf5 import MAGIC as HDF5_MAGIC
 from reco.io.hdf5 import open_hdf5
@@ -84,16 +84,25 @@ def open_input(path: str | Path, branches: Branches | None = None) -> Reader:
     if head.startswith(HDF5_MAGIC) or (remote is None and h5py.is_hdf5(path)):
         return _open(open_hdf5(path, remote), HDF5_FORMATS, path, branches)
     if head.startswith(ROOT_MAGIC):
-        root = RootFile(path, remote)
-        reader = _open(root, ROOT_FORMATS, path, branches)
-        _check_whole(reader, path, root.notes)
-        return reader
-    if not head:
-        raise FormatError(f"{path}: is empty (0 bytes); copy or make it again")
+        return _open_root(RootFile(path, remote), path, branches)
     text = "text is made flat HDF5 as docs/formats.md shows; " if head.isascii() else ""
     raise FormatError(
         f"{path}: neither ROOT nor HDF5 (it starts with {head[:16]!r}); {text}{known_formats()}"
     )
+
+
+def _open_root(root: RootFile, path: str, branches: Branches) -> Reader:
+    try:
+        reader = _open(root, ROOT_FORMATS, path, branches)
+    except FormatError as error:
+        if not root.notes:
+            raise
+        left = str(error).removeprefix(f"{path}: ")
+        raise FormatError(
+            f"{path}: {'; '.join(root.notes)}: copy or make it again; of what is left: {left}"
+        ) from None
+    _check_whole(reader, path, root.notes)
+    return reader
 
 
 def _check_whole(reader: Reader, path: str, notes: Sequence[str]) -> None:
@@ -121,16 +130,12 @@ def known_formats() -> str:
 
 
 def _first_bytes(path: str, remote: Any) -> bytes:
-    if remote is not None:
-        with guard(path, "first bytes"):
-            head = bytes(remote.read(512))
-            remote.seek(0)
-            return head
-    try:
-        with open(path, "rb") as file:
-            return file.read(512)
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be opened ({error.strerror})") from None
+    if remote is None:
+        return first_bytes(path)
+    with guard(path, "first bytes"):
+        head = bytes(remote.read(HEAD))
+        remote.seek(0)
+        return head
 
 
 def _open(file: Any, formats: tuple[Format, ...], path: str, branches: Branches) -> Reader:

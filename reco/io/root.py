@@ -15,6 +15,8 @@ from reco.io.base import CORRUPT, guard, span
 
 T = TypeVar("T")
 MAGIC = b"root"
+SOME_ENTRIES = 8
+"""By whose lists branches are told apart."""
 TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
 
 
@@ -88,6 +90,11 @@ class Tree:
 
     def is_number(self, name: str) -> bool:
         return name in self.keys and _list_depth(self.branch(name), self.is_ntuple) == 0
+
+    def length(self, name: str) -> tuple[int, ...]:
+        """Of the lists of the first entries."""
+        some = min(self.n_entries, SOME_ENTRIES)
+        return tuple(self.lists(name, 0, some).counts.tolist()) if some else ()
 
     def check(self, names: list[str]) -> None:
         """Raise FormatError unless all branches are there, each as long as the tree."""

@@ -219,10 +219,12 @@ class StoredProducts(Closing):
     ) -> None:
         self.path = path
         self._partial = partial
-        self._file = _open(path) if handle is None else handle
+        self._file = open_hdf5(str(path)) if handle is None else handle
         with guard(str(path), "file of reco"):
             if not is_product_file(self._file):
-                raise FormatError(f"{self.path}: not a file written by reco")
+                raise FormatError(
+                    f"{self.path}: not a file written by reco; `reco run` makes one of hits"
+                )
             version = int(self._file.attrs["version"])
             if version > VERSION:
                 raise FormatError(f"{self.path}: format version {version}; upgrade reco to read it")
@@ -283,12 +285,6 @@ class StoredProducts(Closing):
 
     def close(self) -> None:
         self._file.close()
-
-
-def _open(path: str | Path) -> h5py.File:
-    if not Path(path).exists():
-        raise FormatError(f"{path}: no such file")
-    return open_hdf5(str(path))
 
 
 def _join(parts: list[Array]) -> Array:

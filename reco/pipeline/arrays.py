@@ -52,7 +52,9 @@ def _check(position: Array, value: Array, time: Array) -> None:
 
 def _quantity(quantity: Quantity | str | None) -> Quantity:
     try:
-        return Quantity[quantity.upper()] if isinstance(quantity, str) else Quantity(quantity)
+        if isinstance(quantity, str | None):
+            return Quantity[str(quantity).upper()]
+        return Quantity(quantity)
     except (KeyError, ValueError):
         raise InputError(
             "say what the values are: quantity='energy' (MeV) or quantity='charge' (thousands of "

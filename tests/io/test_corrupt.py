@@ -15,7 +15,8 @@ def test_a_root_file_that_is_cut_short_says_so(tmp_path: Path) -> None:
     path = write_tree(tmp_path / "a.root", jagged(COUNTS))
     assert not any("cut short" in line for line in inspect_file(str(path), None, ()))
     path.write_bytes(path.read_bytes()[:-7])
-    assert "cut short: its last 7 bytes are missing" in inspect_file(str(path), None, ())[-1]
+    told = "cut short: its last 7 bytes are missing"
+    assert any(told in line for line in inspect_file(str(path), None, ()))
 
 
 def test_a_broken_basket_costs_its_events_only(realdata: Path, tmp_path: Path) -> None:

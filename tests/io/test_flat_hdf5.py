@@ -135,6 +135,10 @@ def test_other_names_are_guessed(tmp_path: Path) -> None:
             open_input(path)
         assert guess in str(told.value)
         assert "'/hits' has edep, hit_x, hit_y, hit_z" in str(told.value)
+    numbered = rows | {"evtNo": np.zeros(3), "runNo": np.zeros(3)}
+    with pytest.raises(FormatError) as told:
+        open_input(write_groups(tmp_path / "c.h5", numbered | {"hit_energy": np.ones(2)}))
+    assert f"{guess} --set input.run=runNo --set input.event=evtNo, and if not" in str(told.value)
     with pytest.raises(FormatError, match="no group or dataset 'other'"):
         open_input(path, Branches(tree="other"))
 

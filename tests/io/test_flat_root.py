@@ -221,11 +221,33 @@ def test_protodune_and_an_empty_event(realdata: Path) -> None:
         assert hits(reader.read(0, 1)).value.counts.tolist() == [0]
 
 
-@pytest.mark.parametrize("names", ["x y z energy", "hx hy hz q"])
-def test_an_entry_per_hit(tmp_path: Path, names: str) -> None:
+@pytest.mark.parametrize(
+    ("names", "then"),
+    [
+        ("x y z energy", ""),
+        ("x y z energy evtNo", "; and then: --set input.event=evtNo"),
+        (
+            "hx hy hz hq evtNo",
+            "; and then: --set input.x=hx --set input.y=hy --set input.z=hz --set input.charge=hq "
+            "--set input.event=evtNo",
+        ),
+    ],
+)
+def test_an_entry_per_hit(tmp_path: Path, names: str, then: str) -> None:
     path = write_tree(tmp_path / "a.root", {name: np.ones(4, np.float32) for name in names.split()})
-    with pytest.raises(FormatError, match=r"in 'hits' an entry is one hit: .*docs/formats.md"):
+    with pytest.raises(FormatError, match=r"in 'hits' an entry is one hit: .*docs/formats.md") as e:
         open_input(path)
+    assert str(e.value).endswith(f"docs/formats.md{then}")
+
+
+def test_all_guesses_are_in_one_message(tmp_path: Path, columns) -> None:
+    """And none of them is a branch with another number of rows than the positions."""
+    odd = {f"hit_{name}": columns[name] for name in "xyz"} | {"q": columns["charge"]}
+    others = {"hit_edep": jagged((1,) * 5)["charge"], "evtNo": np.arange(5)}
+    with pytest.raises(FormatError) as told:
+        open_input(write_tree(tmp_path / "a.root", odd | others))
+    guess = " ".join(f"--set input.{n}=hit_{n}" for n in "xyz")
+    assert f"perhaps: {guess} --set input.charge=q --set input.event=evtNo, and" in str(told.value)
 
 
 def test_numbers_of_other_names_are_suggested(tmp_path: Path, columns) -> None:
@@ -249,6 +271,8 @@ def test_a_file_cut_short_without_a_whole_event(tmp_path: Path) -> None:
     whole = write_tree(tmp_path / "a.root", jagged((2000,) * 5)).read_bytes()
     cut = tmp_path / "cut.root"
     cut.write_bytes(whole[: len(whole) // 3])
-    told = r"cut short: its last \d+ bytes are missing, and no event is whole"
-    with pytest.raises(FormatError, match=told):
+    told = r"cut short: its last \d+ bytes are missing"
+    with pytest.raises(FormatError, match=f"{told}, and no event is whole"):
         open_input(cut)
+    with pytest.raises(FormatError, match=f"{told}: copy or make it again; of what is left: "):
+        open_input(cut, Branches(x="hx"))

@@ -24,7 +24,13 @@ def asked(x: str, y: str, z: str, role: str, value: str) -> str:
     ],
 )
 def test_names_of_files(names: str, expected: str) -> None:
-    assert options(names.split()) == asked(*expected.split())
+    assert options(names.split(), lambda _: 1) == asked(*expected.split())
+
+
+def test_branches_of_hits_are_equally_long() -> None:
+    long = {"hx": 9, "hy": 9, "hz": 9, "amp": 9, "q": 9, "h_edep": 2, "sx": 3, "sy": 3, "sz": 2}
+    assert options(long, long.__getitem__) == asked("hx", "hy", "hz", "charge", "q")
+    assert options(["sx", "sy", "sz", "h_edep"], long.__getitem__) == ""
 
 
 @pytest.mark.parametrize(
@@ -32,7 +38,7 @@ def test_names_of_files(names: str, expected: str) -> None:
     ["", "x", "hit_x hit_y energy", "end_x end_y end_z energy", "px qx charge", "px py pz energy"],
 )
 def test_nothing_that_looks_like_hits(names: str) -> None:
-    assert options(names.split()) == ""
+    assert options(names.split(), lambda _: 1) == ""
 
 
 @pytest.mark.parametrize(
