@@ -16,7 +16,7 @@ from reco.stages import weights
 from reco.stages.learned import LearnedStage
 from reco.train import backbone, estimates, interactions, particles
 from reco.train.cache import Cache
-from reco.train.loop import Record, Schedule, Task, train
+from reco.train.loop import Schedule, Task, train
 
 
 @dataclass(frozen=True)
@@ -79,16 +79,15 @@ def train_stage(
         device=pipeline.device.type,
         processes=int(os.environ.get("WORLD_SIZE", "1")),  # set by torchrun
     )
-    path = folder / f"{name}.safetensors"
-    story = {
+    training = {
+        **vars(record),
+        "seconds": round(record.seconds),
         "events": len(task),
-        **_account(record, schedule),
+        "schedule": asdict(schedule),
         **sources,
         "started_from": _lineage(start_from, name),
     }
-    if int(os.environ.get("RANK", "0")) == 0:
-        weights.write(path, stage.module, name, stage.model.model_dump(), story, half=True)
-    return path
+    return _write(stage, folder / f"{name}.safetensors", training)
 
 
 def _samples(
@@ -102,8 +101,11 @@ def _samples(
     return samples
 
 
-def _account(record: Record, schedule: Schedule) -> dict[str, object]:
-    return {**vars(record), "seconds": round(record.seconds), "schedule": asdict(schedule)}
+def _write(stage: LearnedStage, path: Path, training: Mapping[str, object]) -> Path:
+    if int(os.environ.get("RANK", "0")) == 0:
+        model = stage.model.model_dump()
+        weights.write(path, stage.module, stage.name, model, training, half=True)
+    return path
 
 
 def prepare(pipeline: Pipeline, name: str, files: Sequence[Path], folder: Path) -> None:
