@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from reco.batch.manifest import Failure, Shard
-from reco.batch.plan import WorkItem
+from reco.batch.plan import WorkItem, without_path
 from reco.batch.site import LOGS, Dask, HTCondor, Local, Site, Slurm, environments
 from reco.batch.worker import Job, run_item
 from reco.errors import RecoError
@@ -51,8 +51,9 @@ def attempt(job: Job, item: WorkItem) -> Result:
     try:
         return run_item(job, item)
     except Exception as error:
-        text = str(error) if isinstance(error, RecoError) else f"{type(error).__name__}: {error}"
-        return Failure(item, f"{' '.join(text.split())} (on {socket.gethostname()})", _address())
+        kind = "" if isinstance(error, RecoError) else f"{type(error).__name__}: "
+        text = f"{kind}{without_path(error, item.path)} (on {socket.gethostname()})"
+        return Failure(item, text, _address())
 
 
 def _address() -> str:

@@ -128,7 +128,15 @@ def _look(path: str, branches: Branches, known: Mapping[str, InputFile]) -> Inpu
         events = _count(path, branches)
         return InputFile(path, str(fingerprint(path)["sha256"]), stamp, events)
     except (RecoError, OSError) as error:
-        return InputFile(path, "", stamp, 0, " ".join(str(error).split()))
+        return InputFile(path, "", stamp, 0, without_path(error, path))
+
+
+def without_path(error: Exception, path: str) -> str:
+    """What it says, in one line, where the path is told already."""
+    text = str(error)
+    if isinstance(error, OSError) and error.filename == path:
+        text = str(error.strerror)
+    return " ".join(text.removeprefix(f"{path}: ").split())
 
 
 def _count(path: str, branches: Branches) -> int:

@@ -110,6 +110,7 @@ def _show_plan(request: Request, chosen: site.Site) -> None:
     todo = plan(request)
     events = sum(item.stop - item.start for item in todo.items)
     print(f"{len(todo.items)} items to do, {events} events, of {len(todo.book.files)} files")
+    print("".join(f"{line}\n" for line in _first(_unreadable(todo.book))), end="")
     if isinstance(chosen, site.Local):
         print(f"{len(site.environments(chosen))} processes on this machine")
     elif isinstance(chosen, site.Dask):
@@ -141,21 +142,29 @@ def lines(folder: Path, book: Ledger) -> list[str]:
     items = list(book.items())
     done = [book.shards[item][1] for item in items if item in book.shards]
     seconds = sum(shard.seconds for shard in done)
+    events = sum(file.events for file in book.files.values())
+    about = {"folder": str(folder), "files": str(len(book.files))}
     rows = {
-        "folder": str(folder),
-        "files": str(len(book.files)),
         "items": f"{len(done)} of {len(items)} done",
-        "events": f"{sum(s.events for s in done)} of {sum(f.events for f in book.files.values())}",
+        "events": f"{sum(shard.events for shard in done)} of {events}",
         "empty": str(sum(shard.empty for shard in done)),
         "failed": str(sum(shard.failed for shard in done)),
         "worker time": f"{seconds:.0f} s, {seconds / max(len(done), 1):.1f} s per item",
         "size": f"{sum(shard.bytes for shard in done) / 1e6:.1f} MB",
         "set aside": f"{len(book.aside)} items",
     }
-    bad = [f"unreadable: {f.path}: {f.problem}" for f in book.files.values() if f.problem]
-    bad += [f"set aside: {f.item}: {f.tries} tries: {f.message}" for f in book.aside.values()]
+    told = about | rows if items else about | {"items": "none, as no file holds events"}
+    aside = [f"set aside: {f.item}: {f.tries} tries: {f.message}" for f in book.aside.values()]
+    return [*(f"{k:<12}{v}" for k, v in told.items()), *_first([*_unreadable(book), *aside])]
+
+
+def _unreadable(book: Ledger) -> list[str]:
+    return [f"unreadable: {f.path}: {f.problem}" for f in book.files.values() if f.problem]
+
+
+def _first(bad: list[str]) -> list[str]:
     more = [f"and {len(bad) - MOST_LISTED} more"] if len(bad) > MOST_LISTED else []
-    return [*(f"{k:<12}{v}" for k, v in rows.items()), *bad[:MOST_LISTED], *more]
+    return [*bad[:MOST_LISTED], *more]
 
 
 def merge_folder(folder: Path, output: Path, part: bool, overwrite: bool) -> None:

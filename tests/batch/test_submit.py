@@ -60,6 +60,17 @@ def test_parts_for_an_array_of_jobs(reco_command):
     assert "--shard does not go with --stop" in err
 
 
+def test_an_input_that_cannot_be_read_is_named_once(reco_command):
+    Path("a.h5").write_text("no file of events")
+    for words in (["--dry-run"], []):
+        code, out, _ = reco_command("submit", "chain.yaml", "a.h5", "-o", "out", *words)
+        assert code == (0 if words else 3)
+        assert out.count("a.h5") == 1
+        assert f"unreadable: {Path('a.h5').absolute()}: " in out
+    assert "items       none" in out
+    assert "0 of 0" not in out
+
+
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/4/2", "-1/4"])
 def test_a_part_is_one_of_so_many(text):
     with pytest.raises(RecoError, match="with K from 1 to N"):
