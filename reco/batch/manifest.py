@@ -121,9 +121,10 @@ def ledger(output: Path) -> Ledger:
             part = _read(path)
             if whole.recipe and (whole.recipe, whole.size) != (part.recipe, part.size):
                 raise RecoError(f"{path}: made in another way than the rest of {output}")
-            files = whole.files | part.files
-            shards = {**whole.shards, **part.shards}
-            whole = Ledger(part.recipe, part.size, files, shards, {**whole.aside, **part.aside})
+            whole.files.update(part.files)
+            whole.shards.update(part.shards)
+            whole.aside.update(part.aside)
+            whole = replace(whole, recipe=part.recipe, size=part.size)
     aside = {item: why for item, why in whole.aside.items() if item not in whole.shards}
     return replace(whole, aside=aside)
 
