@@ -39,6 +39,14 @@ def number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def measured(value: float, sigma: float) -> str:
+    """Two digits of the error that count, and the value as far."""
+    if not (np.isfinite(value) and np.isfinite(sigma) and sigma > 0):
+        return f"{number(value)} ± {number(sigma)}"
+    digits = max(1 - int(np.floor(np.log10(sigma))), 0)
+    return f"{value:.{digits}f} ± {sigma:.{digits}f}"
+
+
 def particle_facts(table: Table) -> Facts:
     """Of `particles` or `truth_particles`."""
     columns = {
@@ -89,10 +97,9 @@ def _words(table: Table, name: str, words: Mapping[PID, str] | Mapping[Semantic,
 
 
 def _with_sigma(table: Table, name: str, sigma: str) -> Cells:
-    values, sigmas = _column(table, name, number), _column(table, sigma, number)
-    if values is None or sigmas is None:
-        return values
-    return tuple(f"{v} ± {s}" for v, s in zip(values, sigmas, strict=True))
+    if name not in table or sigma not in table:
+        return _column(table, name, number)
+    return tuple(map(measured, table[name].tolist(), table[sigma].tolist()))
 
 
 def _match(table: Table) -> Cells:

@@ -124,7 +124,7 @@ function frame() {
 /** From far enough to see all in a panel that is narrower than high. */
 function cameraOf({ eye, projection }) {
   const { clientWidth, clientHeight } = plots[visible()[0]];
-  const far = Math.max(1, 1.1 * clientHeight / Math.max(clientWidth, 1));
+  const far = Math.max(0.82, 0.95 * clientHeight / Math.max(clientWidth, 1));
   const from = Object.fromEntries(Object.entries(eye).map(([axis, at]) => [axis, far * at]));
   return { eye: from, projection, up: { x: 0, y: 1, z: 0 }, center: { x: 0, y: 0, z: 0 } };
 }

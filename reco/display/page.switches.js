@@ -31,6 +31,9 @@ function show() {
   for (const side of visible()) Plotly.Plots.resize(plots[side]);
 }
 
+const has = (layer) => (layer === "outline" ? scene.outline.length > 0
+  : sides.some((side) => scene[side][layer].position.length > 0));
+
 function switches() {
   const words = Object.fromEntries(showings().map((s) => [s, SIDES[s] ?? "Side by side"]));
   element("show").hidden = sides.length < 2;
@@ -42,7 +45,7 @@ function switches() {
     recolour();
     remember();
   });
-  for (const [layer, word] of Object.entries(LAYERS)) {
+  for (const [layer, word] of Object.entries(LAYERS).filter(([layer]) => has(layer))) {
     toggle("layers", layer, word, state.marks.has(layer), (on) => {
       if (on) state.marks.add(layer); else state.marks.delete(layer);
       const ranges = frame(), axes = ["x", "y", "z"];

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from reco.data.classes import Status
+from reco.display.facts import measured
 from reco.display.scene import OWNERS, scene_of
 from tests.display import events
 from tests.display.events import BOXES, FOUND, PARTICLE, POSITION, SEMANTIC
@@ -9,6 +10,20 @@ from tests.display.events import BOXES, FOUND, PARTICLE, POSITION, SEMANTIC
 
 def full() -> list:
     return [*events.data(), *events.truth(), *events.truth_voxels(), *events.matches()]
+
+
+@pytest.mark.parametrize(
+    ("value", "sigma", "text"),
+    [
+        (351.96, 5.09, "352.0 ± 5.1"),
+        (657.3, 210.0, "657 ± 210"),
+        (2.34, 0.5, "2.34 ± 0.50"),
+        (12.0, 0.0, "12 ± 0"),
+        (12.0, float("nan"), "12 ± –"),
+    ],
+)
+def test_an_error_has_two_digits_that_count(value, sigma, text):
+    assert measured(value, sigma) == text
 
 
 def test_voxels_and_colourings_are_those_of_the_event():
