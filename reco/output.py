@@ -60,7 +60,10 @@ class Output(Closing):
             part.__dict__ |= {**self.__dict__, "_events": self._events[events], "_read": {}}
             return part
         if not isinstance(events, int | np.integer):
-            raise InputError("give an event, such as f[3], or a range of them, such as f[100:200]")
+            raise InputError(
+                "give an event, such as f[3], or a range of them, such as f[100:200]; a table is "
+                "an attribute, such as f.particles"
+            )
         if not -len(self) <= events < len(self):
             last = f" (0 to {len(self) - 1})" if len(self) else ""
             raise InputError(f"{self.path}: no event {events}; the file has {len(self)}{last}")
@@ -98,6 +101,8 @@ class Output(Closing):
 
     def __getattr__(self, name: str) -> ak.Array:
         if name.startswith("_") or name not in self.tables:
+            if hasattr(Event, name) and not name.startswith("_"):
+                raise AttributeError(f"this file has no {name!r}, its events have: f[0].{name}")
             known = () if name.startswith("_") else self.tables
             raise AttributeError(no_table("this file", name, known))
         if name not in self._read:

@@ -146,7 +146,9 @@ def test_what_is_not_there(file, tmp_path):
         _ = file.particle
     with pytest.raises(AttributeError, match=r"its tables have: such as \.\w+\.to_pandas\(\)"):
         file.to_pandas()
-    with pytest.raises(InputError, match=r"f\[100:200\]"):
+    with pytest.raises(AttributeError, match=r"its events have: f\[0\]\.show"):
+        file.show()
+    with pytest.raises(InputError, match=r"f\[100:200\]; a table is .*f\.particles"):
         _ = file["particles"]
     for number in (4, -5):
         with pytest.raises(InputError, match=rf"no event {number}; the file has 4 \(0 to 3\)"):

@@ -14,6 +14,7 @@ from reco.io.base import Entry
 from reco.io.branches import Branches
 from reco.io.guess import number_options, options
 from reco.io.hits import HitColumns, deposits_on_hits, has_position, hits_of
+from reco.suggest import nearest
 
 MOST_TABLES, MOST_NAMED = 3, 30
 """Trees or groups, and branches of each, that a message lists."""
@@ -142,14 +143,15 @@ def _some(names: Sequence[str]) -> str:
     return (", ".join(names[:MOST_NAMED]) or "none") + more
 
 
-def check_roles(path: str, branches: Branches, roles: Roles) -> None:
+def check_roles(path: str, branches: Branches, roles: Roles, table: Table) -> None:
     """Raise FormatError for a branch that was named but not found, and for truth without energy."""
+    known = [*table.lists_of_numbers(), *table.numbers_per_entry()]
     for role in ("t", *TRUTH_ROLES, "true_energy", *NUMBERS):
         name = getattr(branches, role)
         if name is not None and roles.of.get(role) != name:
             raise FormatError(
-                f"{path}: no usable branch {name!r} for {role!r}; name another one, "
-                f"or leave {role!r} out of the branches"
+                f"{path}: no usable branch {name!r} for {role!r}{nearest(name, known)}; name "
+                f"another one, or leave {role!r} out of the branches"
             )
     if roles.has_truth and roles.quantity is Quantity.CHARGE and "true_energy" not in roles.of:
         raise FormatError(

@@ -15,6 +15,7 @@ from reco.io.flat import Roles, check_roles, find_hits, flat_event, notes_of
 from reco.io.guess import number_options
 from reco.io.hdf5 import EventIndex, Table, index_by_columns, index_by_offsets
 from reco.io.hits import header_of
+from reco.suggest import unknown
 
 EVENT_COLUMNS = ("event", "event_id", "eventID")
 OFFSETS = ("event_offsets", "offsets")
@@ -36,7 +37,7 @@ class FlatHdf5Reader(EventReader):
         )
         self.cut = cut
         used = Roles(self.roles.of | self.by_event | cut, roles.quantity)
-        check_roles(path, branches, used)
+        check_roles(path, branches, used, self.table)
         _check_lengths(self.table, used if "event" in cut else self.roles)
         n_numbers = self.table.length(cut["event"]) if "event" in cut else len(self)
         numbers = [c for c in self.table.columns if self.table.length(c) == n_numbers]
@@ -100,11 +101,18 @@ class FlatTable(Table):
     numbers_per_entry = lists_of_numbers
 
 
-def find_table(file: Any, path: str, branches: Branches) -> tuple[Table, Roles]:
+def find_table(file: Any, path: str, branches: Branches) -> tuple[FlatTable, Roles]:
     """The group or dataset that was named, or the only one that has the columns of hits."""
     nodes = _tables(file) if branches.tree is None else [file.get(branches.tree)]
     if nodes == [None]:
-        raise FormatError(f"{path}: no group or dataset {branches.tree!r}")
+        raise FormatError(
+            unknown(
+                f"{path}: no group or dataset {branches.tree!r}",
+                str(branches.tree),
+                [node.name.strip("/") for node in _tables(file)],
+                "hits could be in",
+            )
+        )
     return find_hits(path, [FlatTable(path, node) for node in nodes], branches)
 
 

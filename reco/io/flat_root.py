@@ -32,7 +32,7 @@ class FlatRootReader(EventReader):
         super().__init__(path)
         self.file, self.branches = file, branches
         self.tree, self.roles = find_tree(file, branches)
-        check_roles(self.path, branches, self.roles)
+        check_roles(self.path, branches, self.roles, self.tree)
         self.notes = notes_of(
             branches, self.roles, self.tree.is_list, self.tree.numbers_per_entry()
         )

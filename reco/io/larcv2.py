@@ -24,6 +24,7 @@ from reco.io.larcv2_bytes import Meta, Voxels, clusters, one_set, values_at
 from reco.io.larcv2_particles import NEEDED, LarcvParticles, mass_ratios, read_particles
 from reco.io.larcv2_truth import semantic_of, truth_of
 from reco.io.root import RootFile, Tree
+from reco.suggest import unknown
 
 PRODUCT = re.compile(r"^(sparse3d|cluster3d|particle|image2d|cluster2d|sparse2d)_(\w+)_tree$")
 HITS = ("reco", "reco_rescaled", "pcluster", "mcst", "data")
@@ -270,7 +271,8 @@ def _hits_product(path: str, products: Sequence[str], branches: Branches) -> str
     if wanted is not None:
         name = wanted.removesuffix("_tree")
         if name not in products or not name.startswith(("sparse3d", "cluster3d")):
-            raise FormatError(f"{path}: no voxels in space named {name!r}; its products: {shown}")
+            problem = f"{path}: no voxels in space named {name!r}"
+            raise FormatError(unknown(problem, name, products, "its products"))
         return name
     for kind in ("sparse3d", "cluster3d"):
         found = _first(products, kind, HITS)

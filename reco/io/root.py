@@ -12,6 +12,7 @@ import uproot
 from reco.data.ragged import Array, Ragged
 from reco.errors import FormatError
 from reco.io.base import CORRUPT, guard, span
+from reco.suggest import unknown
 
 T = TypeVar("T")
 MAGIC = b"root"
@@ -41,7 +42,7 @@ class RootFile:
     def tree(self, name: str) -> "Tree":
         if name not in self.trees:
             raise FormatError(
-                f"{self.path}: no tree {name!r}; its trees: {', '.join(self.trees) or 'none'}"
+                unknown(f"{self.path}: no tree {name!r}", name, self.trees, "its trees")
             )
         with guard(self.path, f"tree {name!r}"):
             return Tree(self.path, name, self.file[name], self.kinds[name])

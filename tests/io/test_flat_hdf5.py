@@ -139,8 +139,8 @@ def test_other_names_are_guessed(tmp_path: Path) -> None:
     with pytest.raises(FormatError) as told:
         open_input(write_groups(tmp_path / "c.h5", numbered | {"hit_energy": np.ones(2)}))
     assert f"{guess} --set input.run=runNo --set input.event=evtNo, and if not" in str(told.value)
-    with pytest.raises(FormatError, match="no group or dataset 'other'"):
-        open_input(path, Branches(tree="other"))
+    with pytest.raises(FormatError, match="no group or dataset 'hit'; did you mean 'hits'"):
+        open_input(path, Branches(tree="hit"))
 
 
 @pytest.mark.parametrize("write", [write_groups, write_rows])

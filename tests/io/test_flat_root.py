@@ -171,7 +171,9 @@ def test_a_missing_branch_is_named_with_those_there_are(tmp_path: Path, columns)
         open_input(path, Branches(x="depth"))
     with pytest.raises(FormatError, match="no usable branch 'clock' for 't'"):
         open_input(path, Branches(t="clock"))
-    with pytest.raises(FormatError, match=r"no tree 'other'; its trees: hits"):
+    with pytest.raises(FormatError, match=r"'tt' for 't'; did you mean 't'\?; name another"):
+        open_input(path, Branches(t="tt"))
+    with pytest.raises(FormatError, match=r"no tree 'other' \(its trees: hits\)"):
         open_input(path, Branches(tree="other"))
 
 

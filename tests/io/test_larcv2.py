@@ -189,3 +189,9 @@ def test_groups_and_interactions_by_number() -> None:
     assert mass_ratios(particles, total) == pytest.approx([1.0])
     in_gev = replace(particles, momentum=particles.momentum / 1000)
     assert mass_ratios(in_gev, total / 1000) == pytest.approx([1e-3])
+
+
+def test_a_misspelt_product_is_told_the_right_one(realdata: Path) -> None:
+    path = realdata / "larcv2" / "pixlarevd_multi_particle.root"
+    with pytest.raises(FormatError, match=r"'cluster3d_mst'; did you mean 'cluster3d_mcst'\?"):
+        open_input(path, Branches(tree="cluster3d_mst"))
