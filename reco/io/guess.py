@@ -10,7 +10,7 @@ NO_HIT = re.compile(
 )
 """In names of positions that are not those of hits."""
 VALUES = {
-    "charge": re.compile(r"(?i:charge|integral|electron|adc)|(^|_)n?[qQ]($|_)"),
+    "charge": re.compile(r"(?i:charge|integral|electron|adc)|(^|_)[nd]?[qQ]($|_)"),
     "energy": re.compile(r"(?i:energy|edep)|(^|_)d?[eE]($|_)|[a-z]E$"),
 }
 """Role of the value of a hit -> how it is often called."""

@@ -19,6 +19,7 @@ def asked(x: str, y: str, z: str, role: str, value: str) -> str:
         ("x_mm y_mm z_mm e", "x_mm y_mm z_mm energy e"),
         ("sp_ax sp_ay sp_az sp_charge trk_charge", "sp_ax sp_ay sp_az charge sp_charge"),
         ("hx hy hz hq", "hx hy hz charge hq"),
+        ("calo_X calo_Y calo_Z calo_dQ", "calo_X calo_Y calo_Z charge calo_dQ"),
         ("hx hy hz he px py pz energy_of_all", "hx hy hz energy he"),
         ("hx hy hz amplitude", "hx hy hz charge NAME"),
     ],
