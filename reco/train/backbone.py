@@ -74,11 +74,11 @@ def sample_of(event: Bundle, detector: Detector) -> Sample:
         particles.end.values,
     )
     points = (truth.position - detector.lower) / detector.voxel_size - 0.5
-    return Sample(
+    return Sample(  # of copies: a view would keep the arrays of its whole file
         voxels.index.values.astype(np.int16),
-        voxels.energy.values,
-        labels.semantic.values,
-        labels.fragment.values,
+        voxels.energy.values.astype(np.float32),
+        labels.semantic.values.astype(np.int8),
+        labels.fragment.values.astype(np.int32),
         points.astype(np.float32),
         truth.type.astype(np.int8),
     )
