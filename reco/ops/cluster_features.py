@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 
 from reco.data.classes import N_SEMANTIC
 from reco.data.ragged import Array
+from reco.ops.axes import principal
 from reco.ops.graph import Cells, Contacts, Members, Sampled
 from reco.ops.neighbours import Grid, square
 
@@ -97,8 +98,8 @@ def shapes(voxels: VoxelTable, members: Members, start: Array) -> Shapes:
     rest = voxels.place[members.order] - np.repeat(centre, members.counts, axis=0)
     outer = (rest[:, :, None] * rest[:, None, :]).reshape(-1, 9)
     covariance = Members(np.arange(len(rest)), members.offsets).mean(outer)
-    variance, vectors = np.linalg.eigh(covariance.reshape(-1, 3, 3))
-    axis = np.ascontiguousarray(vectors[:, :, 2])
+    variance, axes = principal(covariance.reshape(-1, 3, 3))
+    axis = np.ascontiguousarray(axes[:, 0])
     ends, direction = np.empty((n, 2), np.int64), np.zeros((n, 3))
     _ends(voxels.place, *members, centre, axis, start, ends, direction)
     return Shapes(
@@ -109,7 +110,7 @@ def shapes(voxels: VoxelTable, members: Members, start: Array) -> Shapes:
         voxels.place[ends[:, 1]],
         direction,
         axis,
-        np.sqrt(np.maximum(variance[:, ::-1], 0)),
+        np.sqrt(np.maximum(variance, 0)),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from reco.data.ragged import Array
+from reco.ops.axes import principal
 from reco.ops.neighbours import TOUCHING, bridges, close_pairs, components, shortest
 
 
@@ -29,9 +30,9 @@ def principal_axes(points: Array, weight: Array | None = None) -> Axes:
     centre = np.average(points, axis=0, weights=total)
     rest = points - centre
     scaled = rest if total is None else rest * (total / total.sum() * len(points))[:, None]
-    variance, vectors = np.linalg.eigh(scaled.T @ rest / len(points))
-    spread = np.sqrt(np.maximum(variance[::-1], 0))
-    return Axes(centre, vectors.T[::-1], spread)
+    covariance = np.einsum("ni,nj->ij", scaled, rest) / len(points)
+    variance, axes = principal(covariance[None])
+    return Axes(centre, axes[0], np.sqrt(np.maximum(variance[0], 0)))
 
 
 class Path(NamedTuple):
@@ -130,7 +131,7 @@ def extremes(points: Array, groups: Groups) -> Array:
     n = len(groups.first)
     centre, covariance, ends = np.zeros((n, 3)), np.zeros((n, 3, 3)), np.zeros((n, 2), np.int64)
     _moments(points, *groups, centre, covariance)
-    axis = np.ascontiguousarray(np.linalg.eigh(covariance)[1][:, :, 2])
+    axis = np.ascontiguousarray(principal(covariance)[1][:, 0])
     _outermost(points, *groups, centre, axis, ends)
     return ends
 
