@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MOST_WAITING = 20_000
 """Items that Dask knows of at a time: more than workers, few enough for its scheduler."""
 LOT = 500
-"""Items that Dask is given at once: one by one, each costs its scheduler three times as much."""
+"""Items that Dask is given at once: one by one, each costs its scheduler more."""
 SECONDS_BETWEEN_LOOKS = 0.1
 SECONDS_BETWEEN_REPAIRS = 10.0
 

@@ -2,7 +2,10 @@
 
 import ast
 import os
+import platform
 import resource
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ from tests.test_pipeline import OWN, pipeline, write_hits
 
 PACKAGE = Path(reco.__file__).parent
 NOBODY = 65534
+SAMPLE = Path(__file__).parents[2] / "data_samples" / "lartpc.h5"
 
 
 @pytest.fixture
@@ -215,6 +219,19 @@ def test_the_order_of_files_and_the_batch_change_no_bit(tmp_path: Path) -> None:
             out = tmp_path / f"{i}_{size}.out"
             pipeline(size).process(paths[i], out)
             assert tables(out) == tables(tmp_path / f"{i}_1.out")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="kernels of x86")
+def test_the_kernels_of_openblas_change_no_bit(tmp_path: Path) -> None:
+    for kernel in ("Haswell", "Sandybridge"):
+        subprocess.run(
+            [sys.executable, "-m", "reco.cli", "run", "lartpc", str(SAMPLE), "--stop", "3"]
+            + ["-o", str(tmp_path / kernel)],
+            env=os.environ | {"OPENBLAS_CORETYPE": kernel},
+            check=True,
+        )
+    assert tables(tmp_path / "Haswell") == tables(tmp_path / "Sandybridge")
 
 
 @pytest.mark.slow
