@@ -1,5 +1,5 @@
 # A name for each chore. All of them run in the active virtual environment.
-.PHONY: faults robustness install test slow lint format types ci docs pictures bench results sample
+.PHONY: faults neutrinos robustness install test slow lint format types ci docs pictures bench results sample
 
 # A plain install before leaves compiled kernels behind: in the mode of setuptools they would hide the
 # checkout, so it goes on the path as it is.
@@ -31,6 +31,10 @@ results:            ## the figures of docs/results.md, which has N=5000; on fres
 	reco simulate mixed -n $(or $(N),500) --seed 3 --spread 0.05 -j 2 -o work/test.h5 --overwrite
 	reco run pipelines/lartpc.yaml work/test.h5 -o work/results.h5 --overwrite
 	reco evaluate work/results.h5 --all --report work/report
+neutrinos:          ## the same on neutrino-like events
+	reco simulate neutrino -n $(or $(N),1000) --first 100000 --seed 3 --spread 0.05 -j 2 -o work/nu.h5 --overwrite
+	reco run pipelines/lartpc.yaml work/nu.h5 -o work/nu_results.h5 --overwrite
+	reco evaluate work/nu_results.h5 --all
 robustness:         ## how the figures change when the simulation does; N events each
 	python benchmarks/robustness.py --events $(or $(N),200)
 faults:             ## the long campaigns of tests/faults, see docs/reliability.md; hours on two cores
