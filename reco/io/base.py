@@ -139,7 +139,10 @@ def first_bytes(path: str) -> bytes:
 def no_such_file(path: str) -> FormatError:
     """The error, with the file beside it whose name is nearest."""
     folder, name = os.path.split(path)
-    beside = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+    try:
+        beside = os.listdir(folder or ".")
+    except OSError:  # it is not there either, or may not be listed
+        beside = []
     return FormatError(f"{path}: no such file{nearest(name, beside)}")
 
 

@@ -21,6 +21,7 @@ from reco import config
 from reco.data.classes import Status
 from reco.data.products import Semantics, Voxels
 from reco.errors import RecoError
+from reco.io.recognise import open_input
 from reco.ops.partition import log_odds
 from reco.pipeline import Pipeline
 from reco.stages import weights
@@ -90,6 +91,21 @@ def test_a_folder_that_may_not_be_written(source: Path, tmp_path: Path) -> None:
         if os.geteuid() == 0:
             os.setuid(NOBODY)
         refused(lambda: pipe.process(source, folder / "a.h5"), "a.h5: cannot write here")
+
+    assert in_child(run) == 0
+
+
+@pytest.mark.slow
+def test_a_folder_that_may_not_be_listed_suggests_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o311)
+    for path in (tmp_path, *tmp_path.parents[:2]):
+        path.chmod(0o755)
+
+    def run() -> None:
+        if os.geteuid() == 0:
+            os.setuid(NOBODY)
+        refused(lambda: open_input(folder / "x.root"), "x.root: no such file$")
 
     assert in_child(run) == 0
 
@@ -225,9 +241,9 @@ def test_the_order_of_files_and_the_batch_change_no_bit(tmp_path: Path) -> None:
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="kernels of x86")
 def test_the_kernels_of_openblas_change_no_bit(tmp_path: Path) -> None:
     for kernel in ("Haswell", "Prescott"):
+        run = [sys.executable, "-m", "reco.cli", "run", "lartpc", str(SAMPLE), "--stop", "6", "-o"]
         subprocess.run(
-            [sys.executable, "-m", "reco.cli", "run", "lartpc", str(SAMPLE), "--stop", "6"]
-            + ["-o", str(tmp_path / kernel)],
+            [*run, str(tmp_path / kernel)],
             env=os.environ | {"OPENBLAS_CORETYPE": kernel},
             check=True,
         )
