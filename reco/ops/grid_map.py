@@ -66,6 +66,6 @@ def _read(
     rising = all((np.diff(axis) > 0).all() for axis in (x, y, z))
     if min(sizes, default=0) < 2 or not rising or values.shape != (*sizes, *shape):
         raise ConfigError(f"{path}: {name} has the shape {values.shape}; {wanted}")
-    if not np.isfinite(values).all():
-        raise ConfigError(f"{path}: {name} must be finite everywhere")
+    if not all(np.isfinite(numbers).all() for numbers in (x, y, z, values)):
+        raise ConfigError(f"{path}: {name} and its places must be finite everywhere")
     return (x, y, z), values

@@ -195,13 +195,20 @@ def test_beyond_its_map_the_field_is_that_of_the_nearest_face(tmp_path):
     [
         (lambda x, y, z: 500.0 + 0 * x, r"500 to 500 kV/cm, and must be 0.01 .*500 V/cm are 0.5"),
         (lambda x, y, z: 0.3 + 0.003 * x, r"map.h5: field is -0.06 to"),
-        (lambda x, y, z: 0.5 + np.nan * x, r"map.h5: field must be finite"),
+        (lambda x, y, z: 0.5 + np.nan * x, r"map.h5: field and its places must be finite"),
         (lambda x, y, z: np.stack([x, y, z]), r"field \(x, y, z\) \[kV/cm\]"),
     ],
 )
 def test_maps_of_the_field_that_cannot_be(tmp_path, strength, message):
     with pytest.raises(ConfigError, match=message):
         with_field(tmp_path / "map.h5", strength, "box")
+
+
+def test_a_map_that_has_no_end_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="its places must be finite"):
+        with_field(
+            tmp_path / "map.h5", lambda x, y, z: np.full(x.shape, 0.5), "box", np.array([0, np.inf])
+        )
 
 
 def test_absurd_charge_stays_finite():
