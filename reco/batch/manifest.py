@@ -102,8 +102,12 @@ def path_of(folder: Path, name: str) -> Path:
     """Of a shard. Raises RecoError where the manifest names a file outside its folder."""
     root, path = folder.resolve(), (folder / name).resolve()
     if not path.is_relative_to(root / SHARDS):
-        raise RecoError(f"{folder / NAME}: names {name!r}, which is not below {root / SHARDS}")
+        raise _outside(folder, name)
     return path
+
+
+def _outside(folder: Path, name: str) -> RecoError:
+    return RecoError(f"{folder / NAME}: names {name!r}, which is not below {folder / SHARDS}")
 
 
 def _is_whole(folder: Path, shard: Shard) -> bool:
@@ -140,6 +144,9 @@ def _read(path: Path) -> Ledger:
             Shard(WorkItem(*row[:4]), *row[4:])
             for row in db.execute(f"{ITEM}, {columns} FROM shards {join}")
         ]
+        for shard in done:  # by the name alone, as there are many; links are followed by `path_of`
+            if not shard.name.startswith(f"{SHARDS}/") or ".." in shard.name.split("/"):
+                raise _outside(path.parent, shard.name)
         aside = [
             Failure(WorkItem(*row[:4]), message=row[4], tries=row[5])
             for row in db.execute(f"{ITEM}, message, tries FROM aside JOIN files ON file = id")
