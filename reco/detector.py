@@ -141,6 +141,11 @@ class Detector:
             **constants,
         )
 
+    @property
+    def maps(self) -> dict[str, Path]:
+        """The files that it names, by key."""
+        return {key: Path(name) for key in MAPS if (name := getattr(self, key))}
+
     @cached_property
     def lower(self) -> Array:
         """(3,) float64 lower corner of the box around all volumes, cm."""

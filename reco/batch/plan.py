@@ -62,8 +62,8 @@ class InputFile:
 class Recipe:
     """What a result depends on, besides its input: shards of one folder have the same.
 
-    configuration: SHA-256 of the pipeline without `run`, and of the detector. weights: JSON of
-    their SHA-256 by stage. version: of reco.
+    configuration: SHA-256 of the pipeline without `run`, and of the detector with the content of
+    its maps. weights: JSON of their SHA-256 by stage. version: of reco.
     """
 
     configuration: str
@@ -73,7 +73,10 @@ class Recipe:
     @classmethod
     def of(cls, config: PipelineConfig) -> "Recipe":
         content = config.model_dump(mode="json", exclude={"run", "detector"})
-        content["detector"] = asdict(Detector.load(config.detector))
+        detector = Detector.load(config.detector)
+        there = {key: path for key, path in detector.maps.items() if path.is_file()}
+        maps = {key: weights.sha256_of(path) for key, path in there.items()}
+        content["detector"] = asdict(detector) | maps
         for stage in content["stages"].values():
             stage.pop("weights", None)
         return cls(_sha256(content), json.dumps(_weights(config)), reco.__version__)

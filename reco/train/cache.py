@@ -12,7 +12,6 @@ import h5py
 from reco.data.bundle import Bundle
 from reco.data.product import Product
 from reco.data.products import TRUTH, Header, Hits, VoxelLabels
-from reco.detector import MAPS
 from reco.errors import ConfigError, FormatError, RecoError
 from reco.io.store import StoredProducts, Writer, is_product_file
 from reco.pipeline import Pipeline
@@ -84,7 +83,6 @@ class Cache:
         """Of all that the products depend on: the file, the stages before and their weights, the
         detector and its maps, the code."""
         config, detector = self.pipeline.config, self.pipeline.detector
-        maps = [Path(name) for key in MAPS if (name := getattr(detector, key))]
         steps = self.pipeline.plan((Header, Hits, *TRUTH), until=self.stage).steps
         before = {step.name for step in steps} - {self.stage}
         options = {key: o for key, o in config.stages.items() if find(key).name in before}
@@ -92,7 +90,7 @@ class Cache:
             "file": [path.resolve(), path.stat().st_mtime_ns, path.stat().st_size],
             "needs": [kind.__name__ for kind in self.needs],
             "detector": detector,
-            "maps": [weights.sha256_of(path) for path in maps if path.is_file()],
+            "maps": [weights.sha256_of(path) for path in detector.maps.values() if path.is_file()],
             "input": config.input,
             "stages": options,
             "weights": [

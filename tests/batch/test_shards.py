@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ from reco.batch.manifest import NAME, SHARDS, Ledger, ledger, path_of, writing
 from reco.batch.merge import merge
 from reco.batch.plan import InputFile, Recipe
 from reco.batch.run import Request, carry_out, plan
+from reco.detector import SHARED as DETECTORS
 from reco.errors import RecoError
 from reco.io.store import StoredProducts
 from tests.batch.conftest import columns, in_one_process, pipeline, same_bits
@@ -246,8 +248,22 @@ def test_a_manifest_names_nothing_outside_its_folder(chain, inputs, tmp_path, na
         path_of(tmp_path / "out", name if name[0] != "l" else f"{SHARDS}/{name}")
     with sqlite3.connect(tmp_path / "out" / NAME) as db:
         db.execute("UPDATE shards SET name = ? WHERE start = 0", (name,))
+    if name[0] != "l":
+        with pytest.raises(RecoError, match="which is not below"):
+            ledger(tmp_path / "out")
     with pytest.raises(RecoError, match="which is not below"):
         merge(tmp_path / "out", tmp_path / "m.h5")
+
+
+def test_a_map_of_the_detector_is_told_by_its_content(chain, tmp_path):
+    detector = yaml.safe_load((DETECTORS / "generic.yaml").read_text())
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({**detector, "field_map": "map.h5"}))
+    recipes = []
+    for content in (b"a", b"b"):
+        (tmp_path / "map.h5").write_bytes(content)
+        recipes.append(Recipe.of(configuration.load(chain, [f"detector={file}"])))
+    assert recipes[1].differs(recipes[0]) == "configuration"
 
 
 @pytest.mark.parametrize("content", [b"no database", b"SQLite format 3\0" + bytes(4000)])
