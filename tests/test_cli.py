@@ -16,11 +16,12 @@ import pytest
 import reco
 from reco.cli import main
 from reco.cli.app import app
-from reco.cli.run import Request, outputs_of
+from reco.cli.run import Request, _odd, outputs_of
 from reco.data.products import Header, Hits
 from reco.data.ragged import Ragged, offsets_of
 from reco.errors import FormatError, RecoError
 from reco.io.store import Writer
+from tests.test_pipeline import pipeline
 
 PIPELINE = """
 stages:
@@ -332,6 +333,7 @@ def test_spacing_in_real_files(reco_command, realdata, name, told):
     ("y", "told"),
     [
         (np.nan, "notes     a.h5: entry 0: branch 'y' holds nan"),
+        (1e30, "notes     100% of the hits lie outside the detector 'generic': check `detector`"),
         (900.0, "notes     100% of the hits lie outside the detector 'generic': check `detector`"),
     ],
 )
@@ -341,6 +343,10 @@ def test_inspect_tells_of_odd_places(reco_command, y, told):
             file[f"hits/{name}"] = [y] if name == "y" else [1.0]
     code, out, _ = reco_command("inspect", "a.h5")
     assert (code, told in out) == (0, True)
+
+
+def test_an_input_that_went_away_after_its_run_is_no_error():
+    assert _odd(pipeline(), Path("gone.h5"), 0) == []
 
 
 @pytest.mark.parametrize("name", ["larndsim/jax_input_0.h5", "edepsim/samfogarty_ten-Mu-plus.root"])

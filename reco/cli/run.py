@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,6 @@ from reco.cli import scale
 from reco.cli.console import fail, progress, tell_first_run
 from reco.cli.files import check_free, expand, inputs
 from reco.errors import FormatError, RecoError
-from reco.io.base import Reader
 from reco.io.recognise import open_input
 
 if TYPE_CHECKING:
@@ -159,17 +158,18 @@ def _run_one(pipe: "Pipeline", path: str | Path, output: Path, request: Request)
         )
     show(summary)
     if request.stored is None:
-        with open_input(path, pipe.config.input) as reader:
-            for odd in (*reader.describe().notes, *_odd(reader, pipe, request.start)):
-                print(f"note: {odd}", file=sys.stderr)
+        for odd in _odd(pipe, path, request.start):
+            print(f"note: {odd}", file=sys.stderr)
     return SOME_FAILED if summary.failed else 0
 
 
-def _odd(reader: Reader, pipe: "Pipeline", first: int) -> list[str]:
-    try:
-        return scale.of_input(reader, pipe.detector, first)
-    except FormatError:  # the event has failed, and its cause is told
-        return []
+def _odd(pipe: "Pipeline", path: str | Path, first: int) -> list[str]:
+    """What to know of an input that was run, as far as it can still be read."""
+    notes: list[str] = []
+    with suppress(FormatError), open_input(path, pipe.config.input) as reader:
+        notes += reader.describe().notes
+        notes += scale.of_input(reader, pipe.detector, first)  # bad events have been told
+    return notes
 
 
 @contextmanager

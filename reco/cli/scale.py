@@ -22,6 +22,8 @@ MANY_OUTSIDE = 0.05
 """Part of the hits outside the detector above which it is told."""
 SPARSE = 2.0
 """Voxels from a hit to the next above which their voxels never touch."""
+FARTHEST = 10**6
+"""Voxels from the origin to those that can be numbered."""
 FEW = 20
 """Hits that say nothing of the spacing of a readout."""
 
@@ -76,12 +78,14 @@ def _of_spacing(spacings: Array, detector: Detector) -> list[str]:
 
 def _per_voxel(hits: Hits, detector: Detector) -> Array:
     """(V,) MeV of one event, nearly: without lifetime and clocks."""
-    if not len(hits.value.values):
+    cell = np.floor(hits.position.values / detector.voxel_size)  # also outside
+    near = (np.abs(cell) < FARTHEST).all(axis=1)
+    if not near.any():
         return np.zeros(0)
-    cell = np.floor(hits.position.values / detector.voxel_size).astype(np.int64)  # also outside
+    cell = cell[near].astype(np.int64)
     cell -= cell.min(axis=0)
     i, j, k = cell.max(axis=0).tolist()
-    value = accumulate(pack(cell, (i + 1, j + 1, k + 1)), hits.value.values)[1]
+    value = accumulate(pack(cell, (i + 1, j + 1, k + 1)), hits.value.values[near])[1]
     if hits.quantity[0] == Quantity.ENERGY:
         return value
     return value * (detector.gain * detector.w_value * 1e-3 / RECOMBINED)
