@@ -14,10 +14,10 @@ from reco.io.base import Entry
 from reco.io.branches import Branches
 from reco.io.guess import number_options, options
 from reco.io.hits import HitColumns, deposits_on_hits, has_position, hits_of
-from reco.suggest import nearest
+from reco.suggest import listed, nearest
 
-MOST_TABLES, MOST_NAMED = 3, 30
-"""Trees or groups, and branches of each, that a message lists."""
+MOST_TABLES = 3
+"""Trees or groups of which a message lists the branches."""
 TRUTH_ROLES = ("semantic", "fragment", "particle")
 NUMBERS = ("run", "subrun", "event")
 
@@ -128,7 +128,7 @@ def _no_hits(
     wanted = f"{branches.x}, {branches.y}, {branches.z} and "
     wanted += " or ".join(name for name, _ in branches.values())
     named = sorted(tables, key=lambda table: not guesses[table.name])[:MOST_TABLES]
-    has = "; ".join(f"{t.name!r} has {_some(sorted(t.lists_of_numbers()))}" for t in named)
+    has = "; ".join(f"{t.name!r} has {listed(sorted(t.lists_of_numbers()))}" for t in named)
     guess = next(filter(None, guesses.values()), "")
     units = "if not in cm, MeV and ke, the units as well, such as --set input.length_unit=mm"
     perhaps = f"perhaps: {guess}, and {units}; " if guess else ""
@@ -136,11 +136,6 @@ def _no_hits(
         f"{path}: no hits named {wanted}, with a number per hit; say which branches they are, as "
         f"keys of `input` in the pipeline or with --set; {perhaps}{has}"
     )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return (", ".join(names[:MOST_NAMED]) or "none") + more
 
 
 def check_roles(path: str, branches: Branches, roles: Roles, table: Table) -> None:

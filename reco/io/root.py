@@ -12,7 +12,7 @@ import uproot
 from reco.data.ragged import Array, Ragged
 from reco.errors import FormatError
 from reco.io.base import CORRUPT, guard, span
-from reco.suggest import unknown
+from reco.suggest import listed, unknown
 
 T = TypeVar("T")
 MAGIC = b"root"
@@ -75,7 +75,7 @@ class Tree:
         if name not in self.keys:
             raise FormatError(
                 f"{self.path}: tree {self.name!r} has no branch {name!r}; "
-                f"it has {_some(sorted({k.rsplit('/', 1)[-1] for k in self.keys}))}"
+                f"it has {listed(sorted({k.rsplit('/', 1)[-1] for k in self.keys}))}"
             )
         return self.tree[self.keys[name]]
 
@@ -157,11 +157,6 @@ class Tree:
                 raise FormatError(f"{self.path}: branch {name!r} ends early; {CORRUPT}")
         self._kept[name] = (first, last, rows)
         return first, rows
-
-
-def _some(names: list[str], n: int = 20) -> str:
-    more = f" and {len(names) - n} more" if len(names) > n else ""
-    return ", ".join(names[:n]) + more
 
 
 def _edges(branch: Any, is_ntuple: bool, n_entries: int) -> Array:
