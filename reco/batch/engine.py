@@ -91,10 +91,8 @@ def on_workers(
         if not len(running):
             return
         time.sleep(SECONDS_BETWEEN_LOOKS)
-        done = running.done()
-        if not done:
-            running.unbind()
-        yield done
+        running.unbind()
+        yield running.done()
 
 
 class _Running:

@@ -197,6 +197,7 @@ function thinWhileMoving() {
   const picture = (now) => {
     if (!held && now > end) {
       before = 0;
+      most *= 2; // one slow picture is not for good
       thin(false);
       return;
     }

@@ -38,7 +38,7 @@ def _diagonalize(matrices, vectors):  # type: ignore[no-untyped-def]
         a, v = matrices[g], vectors[g]
         for turn in range(3 * SWEEPS):
             p, q = turn % 3 // 2, 1 + (turn % 3 + 1) // 2  # 0 1, 0 2, 1 2
-            if abs(a[p, q]) <= 1e-16 * math.sqrt(abs(a[p, p] * a[q, q])):
+            if abs(a[p, q]) <= 1e-16 * math.sqrt(abs(a[p, p])) * math.sqrt(abs(a[q, q])):
                 a[p, q] = a[q, p] = 0.0
                 continue
             theta = (a[q, q] - a[p, p]) / (2 * a[p, q])

@@ -214,8 +214,8 @@ def local_directions(cells: Cells, which: Array) -> Array:
     place = cells.centre[near]
     rest = place - (place * weight[..., None]).sum(axis=1, keepdims=True)
     covariance = np.einsum("rk,rki,rkj->rij", weight, rest, rest, optimize=False)
-    variance, vectors = np.linalg.eigh(covariance)
-    return np.where(variance[:, 2:] > 0.25, vectors[:, :, 2], 0.0)
+    variance, axes = principal(covariance)
+    return np.where(variance[:, :1] > 0.25, axes[:, 0], 0.0)
 
 
 N_COMMON, N_OWN = 13, 15

@@ -7,7 +7,7 @@ All lengths are cm, all energies kinetic and MeV; the cube is centred on the ori
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -192,8 +192,9 @@ class Neutrino:
     """What a neutrino may leave of a nucleus, and 0-3 cosmic muons across it.
 
     Not a generator but ranges wide enough for those there are: an e or μ in `charged` of the events
-    (energies: of it, flat in the logarithm) and hadrons, most of them soft; each is isotropic.
-    cosmics: weights of 0, 1, 2.. of them.
+    (energies: of it, flat in the logarithm) and hadrons, most of them soft. Each is isotropic and
+    knows nothing of the others; some events show a proton of a few voxels alone. cosmics: weights
+    of 0, 1, 2.. of them.
     """
 
     energies: Energies = (20.0, 3000.0)
@@ -209,6 +210,8 @@ class Neutrino:
 
     def __post_init__(self) -> None:
         _check_energies(self.energies)
+        if not 0 <= self.charged <= 1 or not (self.charged or self.hadrons):
+            raise ConfigError(f"charged = {self.charged} must be a probability, or leaves nothing")
 
     def __call__(self, rng: Rng) -> list[Primary]:
         cosmics = [Cosmic(side=self.side)] * _count(rng, self.cosmics)
@@ -219,10 +222,12 @@ class Neutrino:
         while True:
             drawn = [*self._lepton(rng), *self._hadrons(rng)]
             if any(pdg != NEUTRON for pdg, _ in drawn):
-                return [
-                    Primary(0, _signed(rng, pdg), energy, position, _isotropic(rng))
-                    for pdg, energy in drawn
-                ]
+                break
+        primaries = [
+            Primary(0, _signed(rng, pdg), energy, position, _isotropic(rng))
+            for pdg, energy in drawn
+        ]
+        return [replace(p, neutrino=_flavour(primaries)) for p in primaries]
 
     def _lepton(self, rng: Rng) -> list[tuple[int, float]]:
         if rng.random() >= self.charged:
@@ -292,6 +297,12 @@ def combine(parts: Iterable[list[Primary]]) -> list[Primary]:
         primaries += [p.of_interaction(first + p.interaction) for p in part]
         first = 1 + max((p.interaction for p in primaries), default=-1)
     return primaries
+
+
+def _flavour(primaries: Iterable[Primary]) -> int:
+    """PDG code of the neutrino of a lepton; one without a lepton is called νμ."""
+    leptons = (p.pdg for p in primaries if abs(p.pdg) in (ELECTRON, MUON))
+    return next((pdg + int(math.copysign(1, pdg)) for pdg in leptons), 14)
 
 
 def _particles_of_vertex(rng: Rng) -> list[int]:

@@ -81,9 +81,19 @@ def test_a_neutrino_leaves_soft_protons_and_something_to_see():
     assert all(len({p.position for p in primaries}) == 1 for primaries in events)
     assert np.mean([kind[11] + kind[13] for kind in kinds]) == pytest.approx(0.85, abs=0.04)
     assert np.mean([kind[2212] for kind in kinds]) == pytest.approx(1.8, abs=0.1)
+    for primaries in events:
+        leptons = [p.pdg for p in primaries if abs(p.pdg) in (11, 13)] or [13]
+        flavour = {11: 12, -11: -12, 13: 14, -13: -14}[leptons[0]]
+        assert {p.neutrino for p in primaries} == {flavour}
     protons = [p.kinetic_energy for primaries in events for p in primaries if p.pdg == 2212]
     assert min(protons) > 10
     assert np.mean(protons) == pytest.approx(80, abs=4)
+
+
+@pytest.mark.parametrize("options", [{"charged": 5}, {"charged": 0, "hadrons": ()}])
+def test_a_neutrino_that_leaves_nothing_is_refused(options):
+    with pytest.raises(ConfigError, match="charged"):
+        Neutrino(**options)
 
 
 def test_rain_follows_its_mixture_and_falls_inwards():
