@@ -21,6 +21,7 @@ from reco.data.products import Header, Hits
 from reco.data.ragged import Ragged, offsets_of
 from reco.errors import FormatError, RecoError
 from reco.io.store import Writer
+from reco.simulate.recipes import RECIPES
 from tests.test_pipeline import pipeline
 
 PIPELINE = """
@@ -506,3 +507,8 @@ def test_a_bar_on_a_terminal(reco_command):
     assert process.returncode == 0, shown.decode()
     assert b"events/s" in shown
     assert Path("a_reco.h5").exists()
+
+
+def test_help_names_every_recipe(reco_command):
+    _, out, _ = reco_command("simulate", "--help")
+    assert all(name in out for name in RECIPES)

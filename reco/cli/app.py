@@ -257,7 +257,12 @@ def convert(
 )
 def simulate(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="Name of a recipe, or a HepMC3 file.")
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="mixed, neutrino, vertex, rain, single, stopping_muon, cosmic, kaon, pi0, "
+            "or the path of a HepMC3 file.",
+        ),
     ] = "mixed",
     output: Annotated[
         Path, typer.Option("-o", "--output", help="ROOT where it ends in .root, else HDF5.")

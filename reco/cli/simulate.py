@@ -47,6 +47,7 @@ def simulate_file(request: Request, output: Path, jobs: int, overwrite: bool) ->
     plan = plan_of(request)
     with progress("simulate") as report:
         done = 0
+        report(done, plan.events)
 
         def count(events: int) -> None:
             nonlocal done

@@ -3,7 +3,7 @@
 from reco.data.products import Quantity
 from reco.io.base import Description
 
-QUANTITY = {Quantity.ENERGY: "energy, MeV", Quantity.CHARGE: "charge, thousands of electrons"}
+QUANTITY = {Quantity.ENERGY: "energy", Quantity.CHARGE: "charge"}
 
 
 def inspect_lines(description: Description) -> list[str]:

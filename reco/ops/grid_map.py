@@ -56,6 +56,8 @@ def _read(
 ) -> tuple[tuple[Array, Array, Array], Array]:
     """An HDF5 file with datasets `x`, `y`, `z` and that of this name. Raises ConfigError."""
     size = ", ".join(map(str, (*AXES, *shape)))
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file, which the detector names as its map of {name}")
     wanted = f"it must hold rising x, y, z [cm], two or more each, and {name} ({size}) [{unit}]"
     try:
         with h5py.File(path) as file:

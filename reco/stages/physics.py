@@ -20,9 +20,9 @@ class MakePhysics(Stage):
 
     class Options(StageOptions):
         """threshold: kinetic energy from which a primary counts in the topology, MeV (by range
-        for tracks, by calorimetry for showers)."""
+        for tracks, by calorimetry for showers); below, a few voxels are a primary or are not."""
 
-        threshold: float = Field(default=0.0, ge=0)
+        threshold: float = Field(default=20.0, ge=0)
 
     options: Options
 
