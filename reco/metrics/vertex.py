@@ -6,6 +6,18 @@ from reco.data.ragged import Array
 from reco.metrics.stats import mean, quantile
 
 
+def visible_vertices(vertex: Array, inside: Array, of: Array, start: Array, energy: Array) -> Array:
+    """(I, 3) cm: true vertices, but where the primary of most energy comes in if not inside.
+
+    vertex: (I, 3). inside: (I,) bool, the vertex lies in the detector. of: (K,) interaction, start:
+    (K, 3) and energy: (K,) MeV of the visible primaries.
+    """
+    rising = np.argsort(energy, kind="stable")
+    entry = vertex.copy()
+    entry[of[rising]] = start[rising]  # the last one stays
+    return np.where(inside[:, None], vertex, entry)
+
+
 def vertex_distance(reco: Array, true: Array) -> Array:
     """(N,) float64 cm between (N, 3) and (N, 3) vertices."""
     return np.linalg.norm(reco.astype(np.float64) - true, axis=1)

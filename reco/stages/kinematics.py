@@ -59,8 +59,9 @@ class MakeKinematics(Stage):
     class Options(StageOptions):
         """shower_factor: energy of a shower over the sum of its voxels. margin,
         wall_fraction: a particle is contained that has at most this part of its energy within so
-        many cm of the walls of the detector. point_radius: cm from an end
-        within which a predicted point takes its place. vertex_radius: cm around an end in which
+        many cm of the walls of the detector, and no end there if it is a track (of a long one,
+        the last cm are less than that part). point_radius: cm from an end within which a
+        predicted point takes its place. vertex_radius: cm around an end in which
         other particles are taken to touch it. dedx_length: cm at the start whose dE/dx is
         given."""
 
@@ -109,7 +110,7 @@ class MakeKinematics(Stage):
         self._tracks(scene, np.flatnonzero(there & scene.is_track), table)
         calo = scene.total(scene.particle, scene.energy)
         table.energy_calo[:] = np.where(scene.is_track, calo, calo * self.options.shower_factor)
-        table.contained[:] = self._contained(scene)
+        table.contained[:] = self._contained(scene, table)
         return table
 
     def _showers(self, scene: "Scene", which: Array, table: Table) -> None:
@@ -163,12 +164,16 @@ class MakeKinematics(Stage):
         table.start_dedx[p] = start_dedx(path.along, energy, self.options.dedx_length, size)
         table.energy_mcs[p] = muon_energy(points, energy, path.along, path.length, size, density)
 
-    def _contained(self, scene: "Scene") -> Array:
+    def _contained(self, scene: "Scene", table: Table) -> Array:
         """(P,) bool."""
-        at_walls = self.detector.wall_distance(scene.position) < self.options.margin
-        outside = scene.total(scene.body_owner, scene.energy * at_walls)
+        outside = scene.total(scene.body_owner, scene.energy * self._at_walls(scene.position))
         whole = scene.total(scene.body_owner, scene.energy)
-        return np.asarray(outside <= self.options.wall_fraction * whole)
+        at_end = scene.is_track & (self._at_walls(table.start) | self._at_walls(table.end))
+        return np.asarray((outside <= self.options.wall_fraction * whole) & ~at_end)
+
+    def _at_walls(self, position: Array) -> Array:
+        """(N, 3) -> (N,) bool."""
+        return np.asarray(self.detector.wall_distance(position) < self.options.margin)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from reco.data.products import (
 from reco.data.ragged import Array
 from reco.detector import Detector
 from reco.metrics.energy import stops
+from reco.metrics.vertex import visible_vertices
 from reco.nn.transformer import (
     GROUPS,
     InteractionInput,
@@ -115,12 +116,12 @@ def sample_of(event: Bundle, detector: Detector) -> Sample:
     partner = partners(found.values, labels.particle.values, len(weight))
     of_particle = _rows(partner, made.particle)
     seen = weight > BLIP
-    vertex, total, inside = _vertices(whole, truth, seen, detector)
+    vertex, total, shown = _vertices(whole, truth, seen, detector)
     partner = partners(
         event[Interactions].voxel_interaction.values, labels.interaction.values, len(total)
     )
     of_interaction = _rows(partner, made.interaction)
-    has_vertex = _take(inside, of_interaction, False)
+    has_vertex = _take(shown, of_interaction, False)
     place = _take(vertex, of_interaction, 0.0) - made.origin
     columns = {
         "vertex": np.where(has_vertex[:, None], place, 0.0).astype(np.float32),
@@ -148,13 +149,15 @@ def _weights(truth: TruthParticles, label: Array) -> Array:
 def _vertices(
     whole: TruthInteractions, truth: TruthParticles, seen: Array, detector: Detector
 ) -> tuple[Array, Array, Array]:
-    """(I, 3) cm, (I,) MeV, 0 where no primary is seen, and (I,) bool: is one, and is the vertex in
-    the detector? seen: (P,) bool."""
+    """(I, 3) cm, see visible_vertices, (I,) MeV, 0 where no primary is seen, and (I,) bool: is one?
+    seen: (P,) bool."""
     vertex, of = whole.vertex.values, truth.interaction.values
-    primary = of[seen & truth.is_primary.values & (of >= 0)]
-    shown = np.bincount(primary, minlength=len(vertex)) > 0
+    primary = np.flatnonzero(seen & truth.is_primary.values & (of >= 0))
+    of, start, energy = of[primary], truth.start.values[primary], truth.energy.values[primary]
     inside = np.all((vertex >= detector.lower) & (vertex <= detector.upper), axis=1)
-    return vertex, np.where(shown, whole.energy.values, 0.0), shown & inside
+    shown = np.bincount(of, minlength=len(vertex)) > 0
+    place = visible_vertices(vertex, inside, of, start, energy)
+    return place, np.where(shown, whole.energy.values, 0.0), shown
 
 
 def partners(found: Array, true: Array, n_true: int) -> Array:

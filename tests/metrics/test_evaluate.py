@@ -333,13 +333,15 @@ def test_chunks_do_not_matter(tmp_path):
 
 def test_a_vertex_outside_the_detector_counts_apart():
     tables = event()
-    estimates = swapped(tables.estimates, vertex=np.array([[0, 0, 0], [0, 0, 5]], float))
+    entered = tables.truth_particles.start.values[tables.truth_particles.interaction.values == 1]
+    estimates = swapped(tables.estimates, vertex=np.array([[0, 0, 0], entered[0]], float))
     walls = replace(SETTINGS, lower=(-50.0, -50.0, -50.0), upper=(50.0, 50.0, 50.0))
     report = evaluate([replace(tables, estimates=estimates)], walls)
     assert report.row("Vertex", "outside the detector").value == 0.5
     inside = report.row("Vertex", "within 1 cm")
     assert (inside.value, inside.count) == (1, 1)
-    assert report.row("Vertex", "within 1 cm, those outside included").value == 0.5
+    entry = report.row("Vertex", "within 1 cm, place of entry from outside")
+    assert (entry.value, entry.count) == (1, 1)
     assert report.row("Uncertainties", "vertex, 68 % coverage").count == 3
 
 

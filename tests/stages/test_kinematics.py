@@ -106,6 +106,14 @@ def test_crossing_a_cathode_is_no_exit_but_reaching_the_inner_wall_of_a_cryostat
     np.testing.assert_array_equal(out.contained.values, [True, False])
 
 
+@pytest.mark.parametrize("forward", [True, False])
+def test_a_long_muon_through_a_wall_is_not_contained(forward):
+    wall, inside = [20, 115.1, 0], [-20, -95, 30]
+    out = STAGE(*event(track(*([wall, inside] if forward else [inside, wall]))))
+    assert out.length.values[0] > 200
+    assert not out.contained.values[0]
+
+
 def test_predicted_points_replace_the_ends_nearby():
     start, end = np.array([-20.0, 5, 3]), np.array([30.0, 25, 13])
     points = [(start + 0.2, Semantic.TRACK), (end + 5, Semantic.TRACK)]

@@ -13,6 +13,7 @@ from reco.data.products import Kinematics, TruthParticles
 from reco.nn.transformer import tail
 from reco.stages.base import Context
 from reco.stages.estimates import Estimate
+from reco.stages.interaction_input import event_input
 from reco.stages.learned import LearnedOptions
 from reco.train.estimate_figures import tails
 from reco.train.estimates import (
@@ -71,11 +72,14 @@ def test_targets_are_the_truth():
     assert (sample.targets.weight[~there] == 0).all()
 
 
-def test_vertex_outside_is_no_target():
+def test_of_a_vertex_outside_the_place_of_entry_is_learnt():
     lines = [Line((0, 130, 0), (0, 20, 0)), Line((0, 60, 0), (20, 60, 0), interaction=1)]
-    targets = sample_of(event(lines), GENERIC).targets
-    assert targets.has_vertex.tolist() == [False, True]
-    assert torch.isfinite(targets.vertex).all()
+    outside = event(lines)
+    entered = changed(outside, start=[[0, 115, 0], [0, 60, 0]])
+    sample, made = sample_of(entered, GENERIC), event_input(entered, GENERIC)
+    assert sample.targets.has_vertex.tolist() == [True, True]
+    place = sample.targets.vertex.numpy() + made.origin
+    np.testing.assert_allclose(place, [[0, 115, 0], [0, 60, 0]], atol=1e-4)
 
 
 def changed(whole: Bundle, **columns: list[object]) -> Bundle:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from reco.data.classes import PID
-from reco.data.products import TruthParticles
 from reco.data.ragged import Array
 from reco.metrics.energy import resolution, summarise_pulls
 from reco.metrics.event import Event, take
@@ -21,6 +20,7 @@ from reco.metrics.vertex import (
     positive_definite,
     vertex_distance,
     vertex_pulls,
+    visible_vertices,
 )
 
 TITLE = "Vertex"
@@ -35,10 +35,10 @@ class InteractionRecord:
     """True interactions of one event with a visible primary, K rows.
 
     n_primaries: (K,) visible ones; n_charged: (K,) of them no photons. matched, contained: (K,)
-    bool; inside: (K,) bool, the true vertex lies in the detector. true, found: (K, 3) cm;
-    covariance: (K, 3, 3) cm^2. true_energy, energy, sigma: (K,) MeV; tail, energy_tail: (K,), see
-    Estimates. What is not matched is NaN. simple: (K, 3) cm and simple_energy: (K,) MeV, NaN
-    without baselines.
+    bool; inside: (K,) bool, the true vertex lies in the detector. true, found: (K, 3) cm, see
+    visible_vertices; covariance: (K, 3, 3) cm^2. true_energy, energy, sigma: (K,) MeV; tail,
+    energy_tail: (K,), see Estimates. What is not matched is NaN. simple: (K, 3) cm and
+    simple_energy: (K,) MeV, NaN without baselines.
     """
 
     n_primaries: Array
@@ -62,7 +62,8 @@ class InteractionRecord:
 class Vertex:
     """Vertices of matched interactions that have a visible primary, and their energies.
 
-    Nothing is seen of a vertex outside the detector (a muon enters); those are counted apart.
+    Nothing is seen of a vertex outside the detector (a muon enters); those are counted apart, and
+    theirs is the place of entry.
     """
 
     def observe(self, event: Event) -> InteractionRecord | None:
@@ -73,19 +74,24 @@ class Vertex:
         if visible is None or particles is None:
             return None
         n = len(truth.energy.values)
-        primaries = _primaries(particles, visible, n)
-        charged = _primaries(particles, visible & (particles.pid.values > PID.PHOTON), n)
+        seen = visible & particles.is_primary.values & (particles.interaction.values >= 0)
+        of_seen = particles.interaction.values[seen]
+        primaries = np.bincount(of_seen, minlength=n)
+        charged = np.bincount(of_seen[particles.pid.values[seen] > PID.PHOTON], minlength=n)
         rows = np.flatnonzero(primaries > 0)
+        inside = _inside(truth.vertex.values, event.settings)
+        start, energy = particles.start.values[seen], particles.energy.values[seen]
+        true = visible_vertices(truth.vertex.values, inside, of_seen, start, energy)
         of = partner[rows]
         n_found = len(found.vertex.values)
         simple, simple_energy = _simple(event, n_found)
         return InteractionRecord(
             n_primaries=primaries[rows],
             n_charged=charged[rows],
-            inside=_inside(truth.vertex.values[rows], event.settings),
+            inside=inside[rows],
             matched=of >= 0,
             contained=truth.contained.values[rows],
-            true=truth.vertex.values[rows],
+            true=true[rows],
             found=take(found.vertex.values, of, np.nan),
             covariance=take(found.vertex_cov.values, of, np.nan),
             simple=take(simple, of, np.nan),
@@ -109,7 +115,7 @@ class Vertex:
             ("", inside),
             (", with a visible charged primary", inside & (every.n_charged > 0)),
             (", 2 visible primaries or more", inside & (every.n_primaries > 1)),
-            (", those outside included", every.matched),
+            (", place of entry from outside", every.matched & ~every.inside),
         ):
             rows.extend(_vertex_rows(every, kept, name))
         parts = (_honesty(every, inside), _energies(every))
@@ -130,13 +136,6 @@ def _distances(every: InteractionRecord, kept: Array) -> Curve:
     distance = vertex_distance(every.found[kept], every.true[kept])
     known = distance[np.isfinite(distance)]
     return histogram("vertex, distance", "cm from the true one", known, DISTANCES)
-
-
-def _primaries(particles: TruthParticles, visible: Array, n_interactions: int) -> Array:
-    """(I,) visible primaries of each true interaction."""
-    of = particles.interaction.values
-    counted = of[visible & particles.is_primary.values & (of >= 0)]
-    return np.bincount(counted, minlength=n_interactions)
 
 
 def _simple(event: Event, n: int) -> tuple[Array, Array]:
