@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from traceback import extract_tb
 from typing import cast
 
 import numpy as np
@@ -225,6 +227,9 @@ def _one_line(error: Exception) -> str:
     text = str(error) if isinstance(error, RecoError) else f"{type(error).__name__}: {error}"
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or _CPU_ALLOCATOR in text:
         text = f"does not fit into memory ({text})"
+    elif not isinstance(error, RecoError):  # a fault of the code: where
+        places = (f"{Path(f.filename).name}:{f.lineno}" for f in extract_tb(error.__traceback__))
+        text = f"{text} ({' > '.join(list(places)[-2:])})"
     return " ".join(text.split())
 
 

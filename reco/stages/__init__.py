@@ -60,7 +60,8 @@ def _external(path: str) -> "type[Stage]":
     try:
         found = getattr(import_module(module), attribute)
     except Exception as error:  # foreign code: nothing narrower holds for it
-        raise ConfigError(f"stages.{path}: cannot be imported ({error})") from error
+        hint = "" if "." in module else "; put the folder of its file on PYTHONPATH"
+        raise ConfigError(f"stages.{path}: cannot be imported ({error}){hint}") from error
     if not (isinstance(found, type) and issubclass(found, Stage)):
         raise ConfigError(f"stages.{path}: not a subclass of reco.stages.base.Stage")
     return found
