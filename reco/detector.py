@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from scipy.sparse.csgraph import connected_components
 
 from reco.data.ragged import Array
+from reco.digest import sha256_of
 from reco.errors import ConfigError, InputError
 from reco.schema import read_yaml, validate
 from reco.suggest import unknown
@@ -142,9 +143,10 @@ class Detector:
         )
 
     @property
-    def maps(self) -> dict[str, Path]:
-        """The files that it names, by key."""
-        return {key: Path(name) for key in MAPS if (name := getattr(self, key))}
+    def map_digests(self) -> dict[str, str]:
+        """SHA-256 of the maps that it names, by key, as far as they are there."""
+        named = {key: Path(name) for key in MAPS if (name := getattr(self, key))}
+        return {key: sha256_of(path) for key, path in named.items() if path.is_file()}
 
     @cached_property
     def lower(self) -> Array:

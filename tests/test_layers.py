@@ -10,14 +10,15 @@ PACKAGE = Path(__file__).parents[1] / "reco"
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "suggest": set(),
+    "digest": set(),
     "data": {"errors", "ops"},
     "schema": {"errors", "suggest"},
-    "detector": {"data", "errors", "schema", "suggest"},
+    "detector": {"data", "digest", "errors", "schema", "suggest"},
     "io": {"data", "errors", "suggest"},
     "ops": {"data", "errors"},
     "sparse": {"data", "errors", "ops"},
     "nn": {"data", "errors", "ops", "sparse"},
-    "stages": {"data", "detector", "errors", "nn", "ops", "sparse", "suggest"},
+    "stages": {"data", "detector", "digest", "errors", "nn", "ops", "sparse", "suggest"},
     "event": {"data", "display", "errors", "io", "suggest"},
     "output": {"data", "display", "errors", "event", "io", "suggest"},
     "convert": {"data", "errors", "io", "suggest"},
@@ -29,26 +30,26 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulate": {"data", "detector", "errors", "io", "ops"},
     "metrics": {"data", "detector", "errors", "ops"},
     "train": {
-        "config", "data", "detector", "errors", "io", "metrics", "nn", "ops", "pipeline", "sparse",
-        "stages",
+        "config", "data", "detector", "digest", "errors", "io", "metrics", "nn", "ops",
+        "pipeline", "sparse", "stages",
     },
     "batch": {
-        "config", "data", "detector", "errors", "io", "pipeline", "reco", "schema", "stages",
-        "suggest",
+        "config", "data", "detector", "digest", "errors", "io", "pipeline", "reco", "schema",
+        "stages", "suggest",
     },
     "display": {"data", "errors"},
     "report": {"data", "display", "errors", "metrics"},
     "cli": {
-        "batch", "config", "convert", "data", "detector", "display", "errors", "io", "metrics",
-        "nn", "ops", "output", "pipeline", "reco", "report", "schema", "simulate", "sparse",
-        "stages", "suggest", "train",
+        "batch", "config", "convert", "data", "detector", "digest", "display", "errors", "io",
+        "metrics", "nn", "ops", "output", "pipeline", "reco", "report", "schema", "simulate",
+        "sparse", "stages", "suggest", "train",
     },
 }  # fmt: skip
 """Room -> the rooms it may import; `reco` is the package itself (its version)."""
 
 FOREIGN = {"torch"}
 """Heavy packages that the rooms below must not load: they would slow `reco inspect` down."""
-LIGHT = ("data", "io", "errors", "suggest", "detector", "output", "config", "schema")
+LIGHT = ("data", "io", "errors", "suggest", "digest", "detector", "output", "config", "schema")
 
 
 def room_of(path: Path) -> str:

@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 
 from reco.batch.manifest import Ledger, Shard, ledger, path_of
+from reco.digest import sha256_of
 from reco.errors import RecoError
 from reco.io.store import Growing, NewFile
 from reco.pipeline.lock import locked
-from reco.stages.weights import sha256_of
 
 OFFSETS = "offsets"
 ROWS = 1 << 16

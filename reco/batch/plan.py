@@ -14,6 +14,7 @@ import reco
 from reco.batch.staging import identity_of, patiently
 from reco.config import PipelineConfig
 from reco.detector import Detector
+from reco.digest import sha256_of
 from reco.errors import RecoError
 from reco.io.branches import Branches
 from reco.io.recognise import open_input
@@ -74,9 +75,7 @@ class Recipe:
     def of(cls, config: PipelineConfig) -> "Recipe":
         content = config.model_dump(mode="json", exclude={"run", "detector"})
         detector = Detector.load(config.detector)
-        there = {key: path for key, path in detector.maps.items() if path.is_file()}
-        maps = {key: weights.sha256_of(path) for key, path in there.items()}
-        content["detector"] = asdict(detector) | maps
+        content["detector"] = asdict(detector) | detector.map_digests
         for stage in content["stages"].values():
             stage.pop("weights", None)
         return cls(_sha256(content), json.dumps(_weights(config)), reco.__version__)
@@ -103,7 +102,7 @@ def _absolute(options: dict[str, Any]) -> dict[str, Any]:
 
 def _weights(config: PipelineConfig) -> dict[str, str]:
     named = {stage: options.get("weights") for stage, options in sorted(config.stages.items())}
-    return {s: weights.sha256_of(weights.find(str(name))) for s, name in named.items() if name}
+    return {s: sha256_of(weights.find(str(name))) for s, name in named.items() if name}
 
 
 def look_at(

@@ -16,11 +16,11 @@ from reco.batch.manifest import SHARDS, Shard
 from reco.batch.plan import Recipe, WorkItem
 from reco.batch.staging import here
 from reco.config import PipelineConfig, check
+from reco.digest import sha256_of
 from reco.errors import RecoError
 from reco.io.remote import is_url
 from reco.io.store import StoredProducts
 from reco.pipeline import Pipeline
-from reco.stages.weights import sha256_of
 
 SHARED_FACTS = ("weights", "versions", "commit", "device")
 

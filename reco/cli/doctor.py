@@ -173,7 +173,7 @@ def shipped_weights(folder: Path) -> Iterator[Finding]:
     """Stage and sha256 of every file of weights in a folder."""
     from safetensors import SafetensorError, safe_open
 
-    from reco.stages.weights import sha256_of
+    from reco.digest import sha256_of
 
     for path in sorted(folder.glob("*.safetensors")):
         try:

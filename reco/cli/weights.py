@@ -11,6 +11,7 @@ import torch
 
 from reco.cli.files import check_free
 from reco.detector import Detector
+from reco.digest import sha256_of
 from reco.errors import ConfigError, FormatError, InputError
 from reco.nn.backbone import Backbone
 from reco.nn.peer import State, from_checkpoint
@@ -18,7 +19,7 @@ from reco.nn.widen import widen_backbone, widen_input
 from reco.stages import find
 from reco.stages.base import Context
 from reco.stages.graphs import N_NODE_FEATURES
-from reco.stages.weights import read, sha256_of, write
+from reco.stages.weights import read, write
 
 FILTERS = {"segment": "filters", "particles": "features", "interactions": "features"}
 """Of the options of a network, the one that is the number of filters of the backbone."""

@@ -160,8 +160,13 @@ def guard(path: str, where: str) -> Iterator[None]:
     except RecoError:
         raise
     except Exception as error:
-        cause = " ".join(f"{type(error).__name__}: {error}".split())[:CAUSE_LENGTH]
+        cause = cause_of(error)
         raise FormatError(f"{path}: {where}: cannot be read ({cause}); {CORRUPT}") from error
+
+
+def cause_of(error: Exception) -> str:
+    """What a library said, with its kind, in one line of CAUSE_LENGTH at most."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:CAUSE_LENGTH]
 
 
 def join(events: Sequence[tuple[Product, ...]]) -> tuple[Product, ...]:

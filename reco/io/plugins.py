@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
 from reco.errors import FormatError, RecoError
-from reco.io.base import CAUSE_LENGTH, Reader
+from reco.io.base import Reader, cause_of
 from reco.io.branches import Branches
 
 GROUP = "reco.readers"
@@ -44,7 +44,7 @@ def _load(point: EntryPoint) -> Plugin:
     try:
         plugin = point.load()
     except Exception as error:
-        raise _broken(point, f"cannot be loaded ({_said(error)})") from error
+        raise _broken(point, f"cannot be loaded ({cause_of(error)})") from error
     if not isinstance(plugin, Plugin):
         raise _broken(point, f"is a {type(plugin).__name__}, not a reco.io.plugins.Plugin")
     return plugin
@@ -54,7 +54,7 @@ def _asked(point: EntryPoint, plugin: Plugin, path: str, head: bytes) -> bool:
     try:
         return bool(plugin.recognise(path, head))
     except Exception as error:
-        raise _broken(point, f"broke on {path} ({_said(error)})") from error
+        raise _broken(point, f"broke on {path} ({cause_of(error)})") from error
 
 
 def _open(point: EntryPoint, plugin: Plugin, path: str, branches: Branches) -> Reader:
@@ -63,7 +63,7 @@ def _open(point: EntryPoint, plugin: Plugin, path: str, branches: Branches) -> R
     except RecoError:
         raise
     except Exception as error:
-        raise _broken(point, f"cannot open {path} ({_said(error)})") from error
+        raise _broken(point, f"cannot open {path} ({cause_of(error)})") from error
     lacking = [n for n in ("describe", "read", "close", "__len__") if not hasattr(reader, n)]
     if lacking:
         raise _broken(point, f"gave a {type(reader).__name__} without {', '.join(lacking)}")
@@ -76,7 +76,3 @@ def _broken(point: EntryPoint, what: str) -> FormatError:
         f"reader plug-in {point.name!r}{package} ({point.value}) {what}; "
         "repair it, or uninstall its package"
     )
-
-
-def _said(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:CAUSE_LENGTH]

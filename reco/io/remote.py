@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from reco.errors import FormatError
-from reco.io.base import CAUSE_LENGTH
+from reco.io.base import cause_of
 
 _URL = re.compile(r"^([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 PACKAGES = {"http": "aiohttp", "https": "aiohttp", "root": "fsspec-xrootd", "s3": "s3fs"}
@@ -33,11 +33,11 @@ def open_url(url: str) -> Any:
     except ImportError as error:
         raise FormatError(
             f"{url}: reading from {protocol}:// needs packages that are not installed "
-            f"({_short(error)}); pip install {needed}"
+            f"({cause_of(error)}); pip install {needed}"
         ) from None
     except ValueError as error:
         raise FormatError(
-            f"{url}: no way to read from {protocol}:// ({_short(error)}); install the package of "
+            f"{url}: no way to read from {protocol}:// ({cause_of(error)}); install the package of "
             f"fsspec for it ({needed}), or copy the file here"
         ) from None
     return _opened(system, path, url)
@@ -48,18 +48,14 @@ def _opened(system: Any, path: str, url: str) -> Any:
     try:
         file = system.open(path, "rb", block_size=BLOCK, cache_type="blockcache")
     except Exception as error:
-        raise FormatError(f"{url}: cannot be opened ({_short(error)})") from None
+        raise FormatError(f"{url}: cannot be opened ({cause_of(error)})") from None
     try:
         file.seek(-1, 2)
         file.read(1)
         file.seek(0)
     except Exception as error:
         raise FormatError(
-            f"{url}: this server does not give parts of a file ({_short(error)}); "
+            f"{url}: this server does not give parts of a file ({cause_of(error)}); "
             "copy it here first"
         ) from None
     return file
-
-
-def _short(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:CAUSE_LENGTH]

@@ -18,8 +18,8 @@ SWEEPS = 8
 def principal(matrices: Array) -> tuple[Array, Array]:
     """(G, 3, 3) symmetric -> (G, 3) falling eigenvalues and (G, 3, 3) unit vectors in rows.
 
-    By Jacobi rotations (Golub and van Loan, Matrix Computations, 8.5). The component of a vector
-    that is largest is positive.
+    float64, by Jacobi rotations (Golub and van Loan, Matrix Computations, 8.5). The component of a
+    vector that is largest is positive. A matrix with what is no number gives such.
     """
     turned = np.array(matrices, np.float64)
     vectors = np.broadcast_to(np.eye(3), turned.shape).copy()

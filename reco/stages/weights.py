@@ -1,6 +1,5 @@
 """Weight files: safetensors, with what they are and how they were made in the metadata."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from reco.digest import sha256_of
 from reco.errors import ConfigError, RecoError
 from reco.suggest import unknown
 
@@ -85,15 +85,6 @@ def _facts(path: Path, metadata: Mapping[str, str], key: str) -> dict[str, Any]:
     if not isinstance(facts, dict):
         raise ConfigError(f"{path}: its metadata say nothing of {key!r}; train the weights again")
     return facts
-
-
-def sha256_of(path: Path) -> str:
-    """Of a whole file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def write(

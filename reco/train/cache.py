@@ -12,6 +12,7 @@ import h5py
 from reco.data.bundle import Bundle
 from reco.data.product import Product
 from reco.data.products import TRUTH, Header, Hits, VoxelLabels
+from reco.digest import sha256_of
 from reco.errors import ConfigError, FormatError, RecoError
 from reco.io.store import StoredProducts, Writer, is_product_file
 from reco.pipeline import Pipeline
@@ -90,11 +91,11 @@ class Cache:
             "file": [path.resolve(), path.stat().st_mtime_ns, path.stat().st_size],
             "needs": [kind.__name__ for kind in self.needs],
             "detector": detector,
-            "maps": [weights.sha256_of(path) for path in detector.maps.values() if path.is_file()],
+            "maps": detector.map_digests,
             "input": config.input,
             "stages": options,
             "weights": [
-                weights.sha256_of(weights.find(o["weights"]))
+                sha256_of(weights.find(o["weights"]))
                 for o in options.values()
                 if o.get("weights") is not None
             ],

@@ -10,6 +10,7 @@ import torch
 
 from reco.data.bundle import Bundle
 from reco.data.product import Product
+from reco.digest import sha256_of
 from reco.errors import ConfigError, FormatError, RecoError
 from reco.pipeline import Pipeline
 from reco.stages import weights
@@ -147,7 +148,7 @@ def _facts(path: Path) -> dict[str, object]:
         return {
             "name": path.name,
             "bytes": path.stat().st_size,
-            "sha256": weights.sha256_of(path),
+            "sha256": sha256_of(path),
         }
     except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error.strerror})") from None

@@ -15,7 +15,7 @@ from reco.batch.manifest import SHARDS, ledger
 from reco.batch.merge import merge
 from reco.batch.plan import WorkItem
 from reco.cli.app import app
-from reco.stages.weights import sha256_of
+from reco.digest import sha256_of
 from tests.batch.conftest import pipeline
 
 KILLED = -signal.SIGKILL
