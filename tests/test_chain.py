@@ -161,7 +161,7 @@ def test_scores_are_probabilities_and_classes_in_range(out):
     ):
         values = flat(scores)
         assert (values >= 0).all()
-        np.testing.assert_allclose(values.sum(axis=1), 1, atol=1e-4)
+        np.testing.assert_allclose(values.sum(axis=1), 1, atol=1e-3)
         assert flat(chosen).min() >= 0
         assert flat(chosen).max() < values.shape[1]
     np.testing.assert_array_equal(

@@ -24,7 +24,8 @@ class Column:
 
     table, name: where it stands in a file. Names with several parts ("x y z") are split into
     scalar columns there; in memory they are one array with a last axis as long as the parts.
-    dtype: of the stored values. shape: of one row. unit: "" for none.
+    dtype: of the values. shape: of one row. unit: "" for none. stored: dtype in a file;
+    values are rounded to it from the start, so that a file and the memory hold the same.
     internal: needed to go on from the product, of no use to a reader; written only on request.
     """
 
@@ -35,6 +36,7 @@ class Column:
     unit: str
     doc: str
     internal: bool
+    stored: str
 
     @property
     def parts(self) -> list[str]:
@@ -50,11 +52,13 @@ def column(
     unit: str = "",
     doc: str = "",
     internal: bool = False,
+    stored: str = "",
 ) -> Any:
     """Declare a field of a product; see Column. shape may hold -1 where the length is free."""
     if len(name.split()) > 1:
         shape = (*shape, len(name.split()))
-    return field(metadata={"column": Column(table, name, dtype, shape, unit, doc, internal)})
+    spec = Column(table, name, dtype, shape, unit, doc, internal, stored or dtype)
+    return field(metadata={"column": spec})
 
 
 def column_of(f: "Field[Any]") -> Column:
@@ -137,7 +141,7 @@ def _checked(product: str, name: str, spec: Column, data: Array | Ragged) -> Arr
         raise InputError(
             f"{product}.{name} must have rows of shape {expected}, not {values.shape[1:]}"
         )
-    return values.astype(spec.dtype, copy=False)
+    return values.astype(spec.stored, copy=False).astype(spec.dtype, copy=False)
 
 
 def _concat(parts: Sequence[Array | Ragged]) -> Array | Ragged:

@@ -140,7 +140,9 @@ class VoxelLabels(Product):
 class Semantics(Product):
     """What each voxel is, and the backbone's features for the stages below."""
 
-    scores: Ragged = column("voxels", "semantic_scores", shape=(5,), doc="sum to 1")
+    scores: Ragged = column(
+        "voxels", "semantic_scores", shape=(5,), doc="sum to 1, within 0.001", stored="f2"
+    )
     semantic: Ragged = column("voxels", "semantic", "i1", doc="0 shower 1 track 2 Michel 3 δ 4 LE")
     features: Ragged = column("voxels", "features", "f2", shape=(-1,), internal=True)
     point_score: Ragged = column(

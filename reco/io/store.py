@@ -28,11 +28,11 @@ VERSION = 1
 _ROWS_PER_CHUNK = 16384
 _NOISY = {
     "hits": {"value"},
-    "voxels": {"energy", "features", "semantic_scores"},
-    "truth_voxels": {"energy"},
+    "voxels": {"energy", "features", "semantic_scores", "y", "z"},
+    "truth_voxels": {"energy", "y", "z"},
 }
-"""Long columns of measured numbers: packing them saves a tenth of the room, and takes as long as
-all else that writing and merging do."""
+"""Long columns of which packing saves a tenth of the room, or half that of a coordinate, and takes
+as long as all else that writing and merging do."""
 
 PRODUCTS: tuple[type[Product], ...] = tuple(
     cls
@@ -165,7 +165,7 @@ def _create(group: h5py.Group, name: str, shape: tuple[int, ...], spec: Column) 
         name,
         shape=(0, *shape),
         maxshape=(None, *shape),
-        dtype=np.dtype(spec.dtype),
+        dtype=np.dtype(spec.stored),
         chunks=(512 if spec.table == EVENTS else _ROWS_PER_CHUNK, *shape),
         compression=None if name in _NOISY.get(spec.table, ()) else "lzf",
     )

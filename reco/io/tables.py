@@ -84,7 +84,7 @@ class StoredTables(Closing):
         first, last = int(offsets[0]), int(offsets[-1])
         if first < 0 or len(offsets) != stop - start + 1 or (np.diff(offsets) < 0).any():
             raise ValueError("its offsets do not rise from event to event")
-        columns = {name: np.asarray(group[name][first:last]) for name in group if name != OFFSETS}
+        columns = {name: _wide(group[name][first:last]) for name in group if name != OFFSETS}
         for name, values in columns.items():
             if len(values) != last - first:
                 raise FormatError(
@@ -95,6 +95,11 @@ class StoredTables(Closing):
 
     def close(self) -> None:
         self._file.close()
+
+
+def _wide(values: Array) -> Array:
+    """Sixteen bits are for the disk: sums of them overflow, and not every format has them."""
+    return values.astype(np.float32) if values.dtype == np.float16 else values
 
 
 def _about(group: h5py.Group) -> dict[str, tuple[str, str]]:

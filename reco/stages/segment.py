@@ -53,10 +53,10 @@ class Segment(LearnedStage):
 
 def decode(output: BackboneOutput) -> Semantics:
     """One event: logits to probabilities, and to the precision that is stored."""
-    scores = output.semantic.softmax(dim=1).cpu().numpy()
+    scores = _half(output.semantic.softmax(dim=1))
     return Semantics(
-        scores=Ragged.one(scores),
-        semantic=Ragged.one(scores.argmax(axis=1).astype(np.int8)),
+        scores=scores,
+        semantic=scores.like(scores.values.argmax(axis=1).astype(np.int8)),
         features=_half(output.features),
         point_score=_half(output.point_score.sigmoid()),
         point_offset=_half(output.point_offset),

@@ -66,7 +66,7 @@ def test_smallest_events(stage, count):
         values = getattr(out, field.name).values
         assert len(values) == count
         assert np.isfinite(values).all()
-    np.testing.assert_allclose(out.scores.values.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(out.scores.values.sum(axis=1), 1, atol=1e-3)
 
 
 def test_energies_out_of_any_range_give_finite_answers(stage):
@@ -86,7 +86,8 @@ def test_decoding_by_hand():
         affinity=torch.full((1, 13), 100.0),
     )
     out = decode(output)
-    np.testing.assert_allclose(out.scores[0], [[0.1, 0.2, 0.4, 0.2, 0.1]], rtol=1e-6)
+    half = np.array([[0.1, 0.2, 0.4, 0.2, 0.1]], np.float16)
+    np.testing.assert_array_equal(out.scores[0], half)
     assert out.semantic[0].tolist() == [2]
     assert out.point_score[0].tolist() == [0.5]
     assert out.point_offset[0].tolist() == [[1.5, 0.0, -2.0]]

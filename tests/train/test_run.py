@@ -88,7 +88,7 @@ def test_from_files_to_weights_that_a_pipeline_takes(files, tmp_path):
     assert (folder / "segment" / "last.ckpt").exists()
     stages = STAGES | {"segment": {"weights": str(path)}}
     events = list(pipeline(stages=stages).run(held[0]))
-    np.testing.assert_allclose(np.sum(events[0].voxels.semantic_scores, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.sum(events[0].voxels.semantic_scores, axis=1), 1, atol=1e-3)
 
 
 def test_the_same_seed_gives_the_same_weights(files, tmp_path):
