@@ -1,5 +1,6 @@
 """What the stages above make of the events of a file, made once and kept on disk."""
 
+import glob
 import hashlib
 import json
 from collections.abc import Iterator
@@ -45,10 +46,16 @@ class Cache:
         return (whole.at(event) for event in range(len(whole)))
 
     def make(self, path: Path) -> Path:
-        """The file of the products, made unless it is there. Raises as `events` does."""
-        stored = self.folder / f"{path.stem}-{self._key(path)}.h5"
+        """The file of the products, made unless it is there; then those of the same events for
+        the same stage that something has changed since are removed. Raises as `events` does."""
+        place = hashlib.sha256(f"{path.resolve()} {self.stage}".encode()).hexdigest()[:8]
+        name = f"{path.stem}-{place}"
+        stored = self.folder / f"{name}-{self._key(path)}.h5"
         if not stored.exists():
             self._write(path, stored)
+            for old in self.folder.glob(f"{glob.escape(name)}-*.h5"):
+                if old != stored:
+                    old.unlink(missing_ok=True)
         return stored
 
     def _write(self, path: Path, stored: Path) -> None:
