@@ -112,7 +112,10 @@ def write(
     temporary = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(save(tensors, metadata))
+        with temporary.open("wb") as file:
+            file.write(save(tensors, metadata))
+            file.flush()
+            os.fsync(file.fileno())  # the new name must not reach the disk before the bytes
         temporary.replace(path)
     except OSError as error:
         raise RecoError(f"{path}: cannot be written ({error.strerror})") from None

@@ -6,9 +6,8 @@ nothing: the step number is the whole state of the sampler.
 
 import csv
 import math
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -23,6 +22,10 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from reco.errors import RecoError
+from reco.io.whole import Whole
+from reco.pipeline.lock import locked
+
+CHECKPOINT = "last.ckpt"
 
 
 class Task(Protocol):
@@ -117,7 +120,7 @@ def train(
     evaluation mode.
 
     Raises RecoError when there are no events, the loss is not a number, the folder cannot be
-    written, or its checkpoint is damaged or of another training.
+    written, another training writes there, or its checkpoint is damaged or of another one.
     """
     if len(task) == 0:
         raise RecoError("training: not one event to learn from; give files with truth")
@@ -132,12 +135,13 @@ def train(
     )
     fabric.launch()
     torch.manual_seed(schedule.seed)
-    run = _Run(task, schedule, folder, fabric)
-    run.resume()
-    run.to_the_end()
-    with torch.inference_mode():
-        run.record.fitted = task.finish()
-    return run.record
+    with locked(folder / CHECKPOINT) if fabric.is_global_zero else nullcontext():
+        run = _Run(task, schedule, folder, fabric)
+        run.resume()
+        run.to_the_end()
+        with torch.inference_mode():
+            run.record.fitted = task.finish()
+        return run.record
 
 
 def _make(folder: Path) -> None:
@@ -145,6 +149,11 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RecoError(f"{folder}: cannot be made ({error.strerror}); -o FOLDER") from None
+
+
+class _Saved(Whole):
+    def close(self) -> None:
+        """Whoever writes it closes it."""
 
 
 class _Run:
@@ -162,7 +171,7 @@ class _Run:
 
     @property
     def checkpoint(self) -> Path:
-        return self.folder / "last.ckpt"
+        return self.folder / CHECKPOINT
 
     def resume(self) -> None:
         if not self.checkpoint.exists():
@@ -209,13 +218,10 @@ class _Run:
             "record": asdict(self.record),
             "torch_rng": torch.get_rng_state(),
         }
-        temporary = self.checkpoint.with_suffix(".part")
         try:
-            torch.save(state, temporary)
-            os.replace(temporary, self.checkpoint)
+            with _Saved(self.checkpoint) as new:
+                torch.save(state, new.temporary)
         except (OSError, RuntimeError) as error:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
             raise RecoError(f"{self.checkpoint}: cannot be saved ({error})") from None
 
     def to_the_end(self) -> None:

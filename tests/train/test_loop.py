@@ -171,9 +171,23 @@ def test_an_interrupted_save_leaves_the_last_checkpoint_whole(tmp_path):
 
 
 def test_half_a_file_of_a_killed_process_is_in_nobodys_way(tmp_path):
-    (tmp_path / "last.part").write_bytes(b"half")
+    half = tmp_path / ".last.ckpt.123.part"
+    half.write_bytes(b"half")
     train(Line(), SCHEDULE, tmp_path, device="cpu")
     assert checkpoint(tmp_path)["step"] == SCHEDULE.steps
+    assert not half.exists()
+
+
+def test_a_second_training_in_the_same_folder_is_refused(tmp_path):
+    class Nosy(Line):
+        def loss(self, events, rng):
+            with pytest.raises(RecoError, match=r"last\.ckpt: another run \(process"):
+                train(Line(), SCHEDULE, tmp_path, device="cpu")
+            return super().loss(events, rng)
+
+    train(Nosy(), SCHEDULE, tmp_path, device="cpu")
+    train(Line(), SCHEDULE, tmp_path, device="cpu")
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"\x80\x04N."])

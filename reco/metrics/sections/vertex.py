@@ -118,6 +118,9 @@ class Vertex:
             (", place of entry from outside", every.matched & ~every.inside),
         ):
             rows.extend(_vertex_rows(every, kept, name))
+        near = vertex_distance(every.found, every.true)[every.inside] < 1.0
+        name = "within 1 cm, of all found or not"
+        rows.append(Row(TITLE, name, mean(near), "%", len(near), "interactions"))
         parts = (_honesty(every, inside), _energies(every))
         return Findings(
             (*rows, *(row for part in parts for row in part.rows)),
