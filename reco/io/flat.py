@@ -1,5 +1,6 @@
 """What flat ROOT and flat HDF5 files have in common: roles, and one event from its columns."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -89,8 +90,7 @@ def find_hits(path: str, tables: Sequence[T], branches: Branches) -> tuple[T, Ro
     if len(found) == 1:
         return found[0]
     if found:
-        names = ", ".join(table.name for table, _ in found)
-        raise FormatError(f"{path}: {names} all have hits; name one as 'tree'")
+        raise _several(path, [table.name for table, _ in found])
     for table in tables:
         if find_roles(branches, table.is_number, table.is_number):
             raise _entry_per_hit(path, table, _numbers(table, branches))
@@ -101,6 +101,16 @@ def find_hits(path: str, tables: Sequence[T], branches: Branches) -> tuple[T, Ro
         if guess and not any(guesses.values()):
             raise _entry_per_hit(path, table, f"{guess} {_numbers(table, branches)}")
     raise _no_hits(path, tables, branches, guesses)
+
+
+def _several(path: str, names: Sequence[str]) -> FormatError:
+    if len({re.sub(r"\d+", "", name) for name in names}) == 1:
+        return FormatError(
+            f"{path}: {listed(names)} all have hits, one event each, it seems, which is not read; "
+            "put the rows of all events into one group, with a column that has the event's number, "
+            "by the lines under 'Flat HDF5' in docs/formats.md"
+        )
+    return FormatError(f"{path}: {listed(names)} all have hits; name one as 'tree'")
 
 
 def _options(table: Table, branches: Branches) -> str:

@@ -1,6 +1,7 @@
 """Flat HDF5: a row per hit, as datasets of a group or as a compound dataset."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import h5py
@@ -13,7 +14,7 @@ from reco.io.base import Description, Entry, EventReader, guard
 from reco.io.branches import Branches
 from reco.io.flat import Roles, check_roles, find_hits, flat_event, notes_of
 from reco.io.guess import number_options
-from reco.io.hdf5 import EventIndex, Table, index_by_columns, index_by_offsets
+from reco.io.hdf5 import EventIndex, Table, check_length, index_by_columns, index_by_offsets
 from reco.io.hits import header_of
 from reco.suggest import unknown
 
@@ -87,8 +88,28 @@ class FlatHdf5Reader(EventReader):
         self.file.close()
 
 
+@dataclass(frozen=True)
+class Coordinate:
+    """One column of a dataset (N, 3), read as if it were a dataset of its own."""
+
+    dataset: Any
+    axis: int
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, rows: slice) -> Any:
+        return self.dataset[rows, self.axis]
+
+
 class FlatTable(Table):
-    """Numbers of events are columns like the others."""
+    """Numbers of events are columns like the others; of a dataset `pos` of three numbers per row
+    the columns are `pos_x`, `pos_y` and `pos_z`."""
+
+    def __init__(self, path: str, node: Any) -> None:
+        super().__init__(path, node)
+        if not self.is_compound:
+            self.columns |= _coordinates(path, node)
 
     def is_list(self, name: str) -> bool:
         return name in self
@@ -162,6 +183,23 @@ def _events_by_offsets(
     return index, numbers, {"offsets": name}
 
 
+def _coordinates(path: str, group: Any) -> dict[str, Coordinate]:
+    threes = {
+        name: node
+        for name in group
+        if isinstance(node := group.get(name), h5py.Dataset)
+        and node.shape[1:] == (3,)
+        and node.dtype.kind in "iuf"
+    }
+    for node in threes.values():
+        check_length(path, node)
+    return {
+        f"{name}_{axis}": Coordinate(node, number)
+        for name, node in threes.items()
+        for number, axis in enumerate("xyz")
+    }
+
+
 def _check_lengths(table: Table, roles: Roles) -> None:
     n_rows = table.length(roles.of["x"])
     for name in roles.of.values():
@@ -177,4 +215,4 @@ def _tables(file: Any) -> list[Any]:
     nodes = [file]
     file.visititems(lambda _, node: nodes.append(node))
     tables = [node for node in nodes if isinstance(node, h5py.Group) or node.dtype.names]
-    return [node for node in tables if len(Table(file.filename, node).columns) > 3]
+    return [node for node in tables if len(FlatTable(file.filename, node).columns) > 3]

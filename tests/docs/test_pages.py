@@ -6,6 +6,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from typer.main import get_command
@@ -143,6 +144,17 @@ def test_an_entry_per_hit_comes_in(folder, monkeypatch):
     runpy.run_path("from_entries.py")
     with open_input("entries.h5", Branches(event="evtNo")) as reader:
         assert Bundle(reader.read(0, 2))[Hits].value.counts.tolist() == [2, 2]
+
+
+def test_a_group_per_event_comes_in(folder, monkeypatch):
+    enter(folder, "formats", monkeypatch)
+    with h5py.File("groups.h5", "w") as file:
+        for number in (0, 2, 10):
+            for name in ("x", "y", "z", "energy"):
+                file[f"event_{number}/{name}"] = np.full(number + 1, float(number))
+    runpy.run_path("from_groups.py")
+    with open_input("rows.h5") as reader:
+        assert Bundle(reader.read(0, 3))[Hits].value.counts.tolist() == [1, 3, 11]
 
 
 def test_the_stage_of_the_page_runs(folder, monkeypatch):

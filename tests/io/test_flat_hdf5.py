@@ -156,3 +156,23 @@ def test_an_event_is_of_its_run(tmp_path: Path, write) -> None:
         header, read = reader.read(0, 3)
     assert list(zip(header.run, header.event, strict=True)) == [(7, 1), (7, 2), (8, 1)]
     assert read.value.counts.tolist() == [1, 2, 2]
+
+
+def test_places_in_one_dataset_of_three_columns(tmp_path: Path) -> None:
+    columns = columns_of(9)
+    place = np.stack([columns.pop(axis) for axis in "xyz"], axis=1)
+    path = write_groups(tmp_path / "a.h5", columns | {"pos": place, "event": np.arange(9) // 3})
+    with pytest.raises(FormatError, match=r"input\.x=pos_x --set input\.y=pos_y"):
+        open_input(path)
+    with open_input(path, Branches(x="pos_x", y="pos_y", z="pos_z")) as reader:
+        read = hits(reader.read(1, 3))
+    assert np.array_equal(read.position.values, place[3:])
+
+
+def test_a_group_per_event_is_told_what_to_do(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for number in range(3):
+            for name, values in columns_of(4).items():
+                file[f"event_{number}/{name}"] = values
+    with pytest.raises(FormatError, match=r"event_0, /event_1.* one event each.*'Flat HDF5'"):
+        open_input(tmp_path / "a.h5")
