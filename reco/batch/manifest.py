@@ -8,7 +8,7 @@ folder `part-K-of-N`, and whoever reads takes them all.
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
@@ -73,7 +73,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Ledger:
-    """What all manifests of an output folder say together.
+    """What all manifests of an output folder say together, of the files as they were last seen.
 
     recipe, size: None where there is no manifest yet. shards: the folder and the record of each.
     """
@@ -125,19 +125,27 @@ def ledger(output: Path) -> Ledger:
             part = _read(path)
             if whole.recipe and (whole.recipe, whole.size) != (part.recipe, part.size):
                 raise RecoError(f"{path}: made in another way than the rest of {output}")
-            whole.files.update(part.files)
+            for name, file in part.files.items():
+                if file.turn > whole.files.setdefault(name, file).turn:
+                    whole.files[name] = file
             whole.shards.update(part.shards)
             whole.aside.update(part.aside)
             whole = replace(whole, recipe=part.recipe, size=part.size)
-    aside = {item: why for item, why in whole.aside.items() if item not in whole.shards}
-    return replace(whole, aside=aside)
+    shards = {i: found for i, found in whole.shards.items() if _is_of(i, whole.files)}
+    aside = {i: f for i, f in whole.aside.items() if i not in shards and _is_of(i, whole.files)}
+    return replace(whole, shards=shards, aside=aside)
+
+
+def _is_of(item: WorkItem, files: Mapping[str, InputFile]) -> bool:
+    """Of a file as it is now, and not as it was before it changed."""
+    return item.identity == files[item.path].identity
 
 
 def _read(path: Path) -> Ledger:
     with _errors(path), closing(_connect(path)) as db:
         about = db.execute("SELECT recipe, size FROM about").fetchone()
-        files = db.execute("SELECT path, identity, stamp, events, problem FROM files ORDER BY id")
-        found = {row[0]: InputFile(*row) for row in files}
+        files = db.execute("SELECT * FROM files ORDER BY id")  # older ones have no turn
+        found = {row[1]: InputFile(*row[1:]) for row in files}
         columns = "name, sha256, bytes, empty, failed, seconds, content"
         join = "JOIN files ON file = files.id JOIN facts ON facts = facts.id"
         done = [
@@ -176,10 +184,10 @@ class Manifest:
                     where = f"DELETE FROM {table} WHERE file IN ({changed})"
                     db.execute(where, (file.path, file.identity))
                 db.execute(
-                    "INSERT INTO files (path, identity, stamp, events, problem) "
-                    "VALUES (?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET identity = "
+                    "INSERT INTO files (path, identity, stamp, events, problem, turn) "
+                    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET identity = "
                     "excluded.identity, stamp = excluded.stamp, events = excluded.events, "
-                    "problem = excluded.problem",
+                    "problem = excluded.problem, turn = excluded.turn",
                     astuple(file),
                 )
 
@@ -239,6 +247,8 @@ def _prepare(db: sqlite3.Connection, recipe: Recipe, size: int) -> None:
     db.execute("BEGIN IMMEDIATE")
     for statement in TABLES.split(";"):
         db.execute(statement)
+    if "turn" not in [column[1] for column in db.execute("PRAGMA table_info(files)")]:
+        db.execute("ALTER TABLE files ADD COLUMN turn INTEGER NOT NULL DEFAULT 0")
     if not db.execute("SELECT 1 FROM about").fetchone():
         db.execute("INSERT INTO about VALUES (?, ?)", (json.dumps(asdict(recipe)), size))
 

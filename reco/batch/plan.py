@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,15 @@ class WorkItem:
 @dataclass(frozen=True)
 class InputFile:
     """stamp: size and time of change, to tell without reading that a file is the same ("" for a
-    URL). problem: why it cannot be used, "" if it can."""
+    URL). problem: why it cannot be used, "" if it can. turn: how often it was found changed; of two
+    manifests, the one with the later turn knows the file as it is."""
 
     path: str
     identity: str
     stamp: str
     events: int
     problem: str = ""
+    turn: int = 0
 
     def items(self, size: int) -> Iterator[WorkItem]:
         for start in range(0, self.events, size):
@@ -114,7 +116,12 @@ def look_at(
     """
     names = [str(p) if is_url(p) else os.path.abspath(p) for p in paths]
     with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(partial(_look, branches=branches, known=known), names))
+        looked = pool.map(partial(_look, branches=branches, known=known), names)
+        return [_in_turn(file, known.get(file.path, file)) for file in looked]
+
+
+def _in_turn(file: InputFile, before: InputFile) -> InputFile:
+    return replace(file, turn=before.turn + (file.identity != before.identity))
 
 
 def _look(path: str, branches: Branches, known: Mapping[str, InputFile]) -> InputFile:

@@ -149,6 +149,30 @@ def test_an_input_that_changed_is_run_again(chain, inputs, tmp_path):
     assert same_bits(columns(tmp_path / "m.h5"), wanted)
 
 
+@pytest.mark.parametrize("array_first", [True, False])
+@pytest.mark.parametrize("without_turns", [True, False])
+def test_the_manifest_that_saw_an_input_last_is_believed(
+    chain, inputs, tmp_path, array_first, without_turns
+):
+    output, once = tmp_path / "out", [(1, 1)]
+    before, after = ([(1, 2), (2, 2)], once) if array_first else (once, [(1, 2), (2, 2)])
+    for part in before:
+        run(chain, inputs, output, part=part)
+    for path in output.rglob(NAME) if without_turns else ():  # as older versions wrote them
+        with sqlite3.connect(path) as db:
+            db.execute("ALTER TABLE files DROP COLUMN turn")
+    old = inputs[1].read_bytes()
+    hits_file(inputs[1], [1.0, 2.0], [3.0])
+    for part in after:
+        run(chain, inputs, output, part=part)
+    assert len(ledger(output).shards) == 4
+    merge(output, tmp_path / "m.h5")
+    wanted = in_one_process(chain, inputs, tmp_path / "single")
+    assert same_bits(columns(tmp_path / "m.h5"), wanted)
+    inputs[1].write_bytes(old)
+    assert len(run(chain, inputs, output, part=before[0]).shards) == 5
+
+
 def test_an_input_that_changes_while_it_is_run_makes_no_shard(chain, inputs, tmp_path):
     def changing(job, items):
         hits_file(inputs[0], *[[1.0]] * 11)
