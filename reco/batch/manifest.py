@@ -220,16 +220,20 @@ class Manifest:
         """Remove what killed workers left, and shards that are not whole."""
         done = _read(self.path).whole().shards
         kept = {self.folder / shard.name for _, shard in done.values()}
-        for path in (self.folder / SHARDS).glob("*/*"):
-            if path not in kept:
-                path.unlink(missing_ok=True)
+        for folder in (self.folder / SHARDS).iterdir():
+            if folder.is_symlink() or not folder.is_dir():  # a link may lead to anybody's files
+                continue
+            for path in folder.iterdir():
+                if path not in kept and (path.is_symlink() or not path.is_dir()):
+                    path.unlink(missing_ok=True)
 
 
 @contextmanager
 def writing(folder: Path, recipe: Recipe, size: int) -> Iterator[Manifest]:
     """Open the manifest of a folder, a new one if there is none.
 
-    Raises RecoError where another process holds it, or the folder cannot be written.
+    Raises RecoError where another process holds it, the folder cannot be written, or that of the
+    shards is a link, through which none of them would be merged.
     """
     path = folder / NAME
     try:
@@ -239,6 +243,8 @@ def writing(folder: Path, recipe: Recipe, size: int) -> Iterator[Manifest]:
     with locked(path), closing(_connect(path, "rwc")) as db:
         with _errors(path), db:
             _prepare(db, recipe, size)
+        if (folder / SHARDS).is_symlink():
+            raise RecoError(f"{folder / SHARDS}: is a link; make {folder} itself one, or move it")
         (folder / SHARDS).mkdir(exist_ok=True)
         yield Manifest(folder, db)
 

@@ -193,6 +193,25 @@ def test_what_killed_workers_left_is_removed(chain, inputs, tmp_path):
     assert len(shards(tmp_path / "out")) == 5
 
 
+def test_what_others_keep_there_stays(chain, inputs, tmp_path):
+    output, others = tmp_path / "out", tmp_path / "others"
+    run(chain, inputs, output)
+    inside = shards(output)[0].parent / "inside"
+    for folder in (others, inside):
+        folder.mkdir()
+        (folder / "precious").touch()
+    (output / SHARDS / "link").symlink_to(others)
+    (inside.parent / "link").symlink_to(others)
+    assert len(run(chain, inputs, output).shards) == 5
+    assert (others / "precious").exists()
+    assert (inside / "precious").exists()
+    assert not (inside.parent / "link").is_symlink()
+    (output / SHARDS).rename(tmp_path / SHARDS)
+    (output / SHARDS).symlink_to(tmp_path / SHARDS)
+    with pytest.raises(RecoError, match="shards: is a link"):
+        run(chain, inputs, output)
+
+
 def test_an_unreadable_input_is_listed_and_the_others_are_run(chain, inputs, tmp_path):
     inputs[0].write_bytes(b"not a file of hits")
     book = run(chain, inputs, tmp_path / "out")
