@@ -128,14 +128,14 @@ def _look(path: str, branches: Branches, known: Mapping[str, InputFile]) -> Inpu
     stamp = ""
     try:
         if is_url(path):
-            events = patiently(lambda: _count(path, branches))
-            return InputFile(path, patiently(lambda: identity_of(path)), stamp, events)
+            identity = patiently(lambda: identity_of(path))
+            return InputFile(path, identity, stamp, patiently(lambda: _count(path, branches)))
         stamp = _stamp(path)
         before = known.get(path)
         if before and before.stamp == stamp and not before.problem:
             return before
-        events = _count(path, branches)
-        return InputFile(path, str(fingerprint(path)["sha256"]), stamp, events)
+        identity = str(fingerprint(path)["sha256"])
+        return InputFile(path, identity, stamp, _count(path, branches))
     except (RecoError, OSError) as error:
         return InputFile(path, "", stamp, 0, without_path(error, path))
 

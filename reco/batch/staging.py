@@ -9,18 +9,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from reco.errors import FormatError
+from reco.errors import FormatError, RecoError
 from reco.io.remote import is_url
 
 PAUSES = (1.0, 4.0, 16.0)
 """Seconds between the tries to reach a server."""
-FACTS = ("size", "ETag", "LastModified", "mtime")
+FACTS = ("size", "ETag", "LastModified", "Last-Modified", "Content-MD5", "Digest", "mtime")
+"""Under the names that HTTP, S3 and others give them."""
 
 T = TypeVar("T")
 
 
 def identity_of(url: str) -> str:
-    """SHA-256 of what the server says of a file: size, time, tag."""
+    """SHA-256 of what the server says of a file: size, time, tag; some say no more than size."""
     try:
         system, path = _system(url)
         facts = system.info(path)
@@ -30,17 +31,31 @@ def identity_of(url: str) -> str:
     return hashlib.sha256(said.encode()).hexdigest()
 
 
-def here(path: str) -> Path:
-    """A local file as it is; of a URL, a copy on this machine, the last one of which is kept."""
-    return Path(_copy(path).name, "input") if is_url(path) else Path(path)
+def here(path: str, identity: str) -> Path:
+    """A local file as it is; of a URL, a copy on this machine, the last one of which is kept.
+
+    Raises RecoError where the server says something else of the file than when it was submitted.
+    """
+    return Path(_copy(path, identity).name, "input") if is_url(path) else Path(path)
+
+
+def has_changed(path: str) -> RecoError:
+    return RecoError(f"{path}: has changed since it was submitted; submit again")
 
 
 @lru_cache(maxsize=1)  # the items of a file follow one another, and disks of workers are small
-def _copy(url: str) -> "TemporaryDirectory[str]":
+def _copy(url: str, identity: str) -> "TemporaryDirectory[str]":
     folder = TemporaryDirectory(prefix="reco-")
     path = Path(folder.name, "input")
+    _check(url, identity)  # before the bytes, which may be many, and after, as they take a while
     patiently(lambda: _fetch(url, path))
+    _check(url, identity)
     return folder
+
+
+def _check(url: str, identity: str) -> None:
+    if patiently(lambda: identity_of(url)) != identity:
+        raise has_changed(url)
 
 
 def _fetch(url: str, path: Path) -> None:

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from reco.batch.manifest import SHARDS, Shard
 from reco.batch.plan import Recipe, WorkItem
-from reco.batch.staging import here
+from reco.batch.staging import has_changed, here
 from reco.config import PipelineConfig, check
 from reco.digest import sha256_of
 from reco.errors import RecoError
@@ -52,7 +52,8 @@ def run_item(job: Job, item: WorkItem) -> Shard:
         folder = Path(job.folder)
         path = folder / SHARDS / _name(item)
         path.parent.mkdir(exist_ok=True)
-        summary = pipe.process(here(item.path), path, start=item.start, stop=item.stop)
+        source = here(item.path, item.identity)
+        summary = pipe.process(source, path, start=item.start, stop=item.stop)
         with StoredProducts(path) as stored:
             facts = stored.provenance
         _check_input(item, facts["input"])
@@ -84,7 +85,7 @@ def _name(item: WorkItem) -> str:
 
 def _check_input(item: WorkItem, found: dict[str, Any]) -> None:
     if not is_url(item.path) and found["sha256"] != item.identity:
-        raise RecoError(f"{item.path}: has changed since it was submitted; submit again")
+        raise has_changed(item.path)
 
 
 @contextmanager

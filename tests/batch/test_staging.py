@@ -1,6 +1,7 @@
 """Inputs from a server that fails now and then."""
 
 import gc
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from reco import config as configuration
 from reco.batch import engine, staging
 from reco.batch.merge import merge
 from reco.batch.run import Request, carry_out
-from reco.errors import FormatError
+from reco.errors import FormatError, RecoError
 from reco.io.store import StoredProducts
 from tests.batch.conftest import columns, in_one_process, same_bits
 from tests.io.test_remote import Parts
@@ -26,7 +27,7 @@ pytest.importorskip("aiohttp")
 
 class Moody(Parts):
     """Refuses the first request for a whole file, breaks off in the middle of the second, and takes
-    its time for all others."""
+    its time for all others. A file of the name `changes` is another one afterwards."""
 
     whole: ClassVar[list[str]] = []
 
@@ -41,6 +42,8 @@ class Moody(Parts):
                 return
         time.sleep(0.2)
         super().do_GET()
+        if self.path == "/changes.h5":
+            os.utime(self.translate_path(self.path), (1, 1))
 
     def break_off(self) -> None:
         content = Path(self.translate_path(self.path)).read_bytes()
@@ -61,6 +64,10 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.server_close()
 
 
+def copied(url: str) -> Path:
+    return staging.here(url, staging.identity_of(url))
+
+
 def test_a_remote_input_is_copied_here_and_tried_again(chain, inputs, tmp_path, server):
     url = f"{server}/{inputs[0].name}"
     request = Request(configuration.load(chain), [url], tmp_path / "out", size=4)
@@ -75,19 +82,39 @@ def test_a_remote_input_is_copied_here_and_tried_again(chain, inputs, tmp_path, 
 
 
 def test_one_copy_is_kept_and_then_removed(inputs, server):
-    first = staging.here(f"{server}/a.h5")
+    first = copied(f"{server}/a.h5")
     assert first.read_bytes() == inputs[0].read_bytes()
-    assert staging.here(f"{server}/a.h5") == first
-    second = staging.here(f"{server}/b.h5")
+    assert copied(f"{server}/a.h5") == first
+    second = copied(f"{server}/b.h5")
     assert second.read_bytes() == inputs[1].read_bytes()
     gc.collect()  # the error of the first try knows who asked
     assert not first.exists()
 
 
+@pytest.mark.parametrize("content", [b"of another size", bytes(100)])
+def test_a_file_that_changed_is_copied_again(tmp_path, server, content):
+    """As a worker must that outlives a submission; where the size is the same, the time tells."""
+    file, url = tmp_path / "c.h5", f"{server}/c.h5"
+    file.write_bytes(b"x" * 100)
+    os.utime(file, (1, 1))
+    old = staging.identity_of(url)
+    assert staging.here(url, old).read_bytes() == b"x" * 100
+    file.write_bytes(content)
+    assert copied(url).read_bytes() == content
+    with pytest.raises(RecoError, match=r"c\.h5: has changed since it was submitted"):
+        staging.here(url, old)
+
+
+def test_a_file_that_changes_while_it_is_copied_is_refused(tmp_path, server):
+    (tmp_path / "changes.h5").write_bytes(bytes(100))
+    with pytest.raises(RecoError, match="has changed since it was submitted"):
+        copied(f"{server}/changes.h5")
+
+
 def test_a_file_that_is_not_there(server):
-    with pytest.raises(FormatError, match=r"none\.h5: cannot be copied here"):
-        staging.here(f"{server}/none.h5")
+    with pytest.raises(FormatError, match=r"none\.h5: cannot be reached"):
+        staging.here(f"{server}/none.h5", "")
 
 
 def test_local_files_stay_where_they_are():
-    assert staging.here("/data/a.h5") == Path("/data/a.h5")
+    assert staging.here("/data/a.h5", "") == Path("/data/a.h5")
