@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5d, h5l, h5o
 
 from reco.data.ragged import Array
 from reco.errors import FormatError
@@ -19,14 +21,38 @@ MAX_COMPRESSION = 20_000
 
 
 def open_hdf5(path: str, remote: Any = None) -> Any:
-    """An open h5py.File, of the path or of an open binary file; FormatError when it is none."""
+    """An open h5py.File, of the path or of an open binary file.
+
+    Raises FormatError when it is none, and when a part of it lies in another file: whoever made it
+    would choose what is read on this machine, and a named pipe would never end.
+    """
     # a block of the user's may come first; a file cut short is one all the same
     if remote is None and not (first_bytes(path).startswith(MAGIC) or h5py.is_hdf5(path)):
         raise FormatError(f"{path}: not an HDF5 file; an output of `reco run` is one")
     with guard(path, "HDF5 file"):
-        if remote is not None:
-            return h5py.File(remote, "r")
-        return h5py.File(path, "r")
+        file = h5py.File(path if remote is None else remote, "r")
+        elsewhere = file.id.links.visit(partial(_elsewhere, file.id), info=True)
+    if elsewhere:
+        file.close()
+        raise FormatError(f"{path}: {elsewhere}, and reco opens no other; copy the data into it")
+    return file
+
+
+def _elsewhere(file: Any, name: bytes, link: Any) -> str | None:
+    """Names what is in another file; a soft link leads to what is visited by its own name."""
+    shown = repr(name.decode(errors="replace"))
+    if link.type not in (h5l.TYPE_HARD, h5l.TYPE_SOFT):
+        return f"{shown} is a link to another file"
+    try:
+        node = h5o.open(file, name) if link.type == h5l.TYPE_HARD else None
+    except Exception:  # whatever a broken object makes h5py raise: no reader will open it either
+        return None
+    if not isinstance(node, h5d.DatasetID):
+        return None
+    layout = node.get_create_plist()
+    if layout.get_layout() == h5d.VIRTUAL or layout.get_external_count():
+        return f"dataset {shown} has its rows in other files"
+    return None
 
 
 def check_length(path: str, dataset: Any) -> None:
