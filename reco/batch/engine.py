@@ -204,8 +204,8 @@ def _cluster(site: Local | Slurm | HTCondor, folder: Path) -> "SpecCluster":
 def _jobs(site: Slurm | HTCondor, folder: Path) -> "tuple[SpecCluster, int]":
     from distributed import Security
 
-    (folder / LOGS).mkdir(exist_ok=True)
     options = site.options(folder) | {"shared_temp_directory": str(folder)}
+    (folder / LOGS).mkdir(exist_ok=True)
     try:
         cluster = _queue_of(site)[0](security=Security.temporary(), **options)
         cluster.scale(site.jobs)

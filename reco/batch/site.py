@@ -1,6 +1,7 @@
 """Sites: where the workers run, as YAML. A job of a queue is one worker, with one GPU or none."""
 
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -18,8 +19,16 @@ LOGS = "logs"
 
 Line = Annotated[str, StringConstraints(pattern=r"^[^\r\n\x00]+$")]
 """Text that goes into a job script: one line, so that it stays what it is there."""
+Word = Annotated[str, StringConstraints(pattern=r"^\w[\w.,:@+/-]*$")]
+"""Stands in a command or an option without quotes: means nothing but itself to a shell."""
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Memory = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$")]
+Attribute = Annotated[str, StringConstraints(pattern=r"^\+?[A-Za-z_][\w.]*$")]
+"""Of HTCondor, whose submit files can also run commands (`include command : ...`)."""
+Value = Annotated[str, StringConstraints(pattern=r"^[^\r\n\x00]*[^\s\x00\\]$")]
+"""Of such an attribute: a line that does not go on in the next one."""
+FOLDER = re.compile(r"[\w@+=:,./~-]+")
+"""Paths that mean themselves in a command and to a queue, for Dask does not quote them."""
 
 
 class _Schema(BaseModel):
@@ -54,10 +63,15 @@ class _Queue(_Schema):
     gpus: Literal[0, 1] = 0
     environment: dict[Name, Line] = {}
     container: Container | None = None
-    interface: Line | None = None
+    interface: Word | None = None
 
     def common(self, folder: Path) -> dict[str, Any]:
-        """Options of every kind of queue, as dask-jobqueue names them."""
+        """Options of every kind of queue, as dask-jobqueue names them. Raises ConfigError."""
+        if not FOLDER.fullmatch(str(folder)):
+            raise ConfigError(
+                f"{str(folder)!r}: jobs need an output folder with only letters, digits and "
+                "@+=:,./~_- in its path; choose another with -o"
+            )
         # Dask pauses a worker whose memory is nearly full, and it might never go on; its profiler
         # looks at the worker a hundred times a second
         unwanted = ("MEMORY__PAUSE", "PROFILE__ENABLED")
@@ -91,20 +105,19 @@ class Slurm(_Queue):
     """queue: partition. directives: more options of sbatch, such as `--constraint=a100`."""
 
     kind: Literal["slurm"]
-    queue: Line | None = None
-    account: Line | None = None
+    queue: Word | None = None
+    account: Word | None = None
     walltime: Annotated[str, StringConstraints(pattern=r"^[\d:-]+$")] = "01:00:00"
     directives: tuple[Line, ...] = ()
 
     def options(self, folder: Path) -> dict[str, Any]:
-        log = shlex.quote(f"{folder / LOGS}/%j.log")
         gpu = [f"--gres=gpu:{self.gpus}"] if self.gpus else []
         return self.common(folder) | {
             "job_cpu": self.cores,
             "queue": self.queue,
             "account": self.account,
             "walltime": self.walltime,
-            "job_extra_directives": [f"-o {log}", *gpu, *self.directives],
+            "job_extra_directives": [f"-o {folder / LOGS}/%j.log", *gpu, *self.directives],
         }
 
 
@@ -113,7 +126,7 @@ class HTCondor(_Queue):
 
     kind: Literal["htcondor"]
     disk: Memory = "4GB"
-    directives: dict[Line, Line] = {}
+    directives: dict[Attribute, Value] = {}
 
     def options(self, folder: Path) -> dict[str, Any]:
         logs = {

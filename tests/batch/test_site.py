@@ -51,7 +51,13 @@ def test_there_is_a_site_of_each_kind():
         ("kind: slurm\njobs: 1\nwalltime: '1:00; rm'", "walltime"),
         ('kind: slurm\njobs: 1\nqueue: "a\\nrm -rf /"', "queue"),
         ("kind: slurm\njobs: 1\nenvironment: {'A=1; rm': x}", "environment"),
+        ('kind: slurm\njobs: 1\nqueue: "gpu --wrap=x"', "queue"),
+        ('kind: slurm\njobs: 1\naccount: "nova; rm"', "account"),
+        ('kind: slurm\njobs: 1\ninterface: "ib0; rm"', "interface"),
+        ('kind: htcondor\njobs: 1\ninterface: "$(rm)"', "interface"),
         ('kind: htcondor\njobs: 1\ndirectives: {a: "b\\nqueue 100"}', "directives"),
+        ('kind: htcondor\njobs: 1\ndirectives: {a: "b\\\\"}', "directives"),
+        ('kind: htcondor\njobs: 1\ndirectives: {"include command : rm #": b}', "directives"),
     ],
 )
 def test_a_wrong_site_is_refused(site, text, message):
@@ -103,6 +109,16 @@ def test_a_condor_submit_file(site):
     assert "apptainer exec --nv" in command
     assert "export OMP_NUM_THREADS=4" in command
     assert "--nthreads 1" in command
+
+
+@pytest.mark.parametrize("name", ["slurm", "htcondor"])
+@pytest.mark.parametrize("folder", ["/out dir", "/a;b", "/a'b", "/$(a)", "/a\nrm", "/a%j", "/a\\b"])
+def test_a_folder_whose_name_means_something_in_a_script_is_refused(name, folder):
+    """The keys of Dask lie in it, and their paths go into the command as they are."""
+    with pytest.raises(ConfigError, match="jobs need an output folder with only letters"):
+        job_script(load(name), Path(folder))
+    for plain in ("/home/jos\u00e9/run=2,x/2024-01-01T10:00", "/out+~/_a.b@c"):
+        assert job_script(load(name), Path(plain))
 
 
 def test_ctrl_c_stays_ours():
