@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import chain
 from pathlib import Path
 from reprlib import Repr
 from typing import Any, TypeVar, get_args
@@ -18,6 +19,8 @@ UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 
 MOST_MISTAKES = 20
 """Mistakes of one file that are told."""
+LONGEST = 1_000_000
+"""Characters of a document whose aliases are written out."""
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 _SHORT.maxlevel = 2
@@ -56,7 +59,17 @@ def parse_yaml(text: str, source: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice; plain YAML would keep the last one silently."""
+    """Refuses a key that stands twice; plain YAML would keep the last one silently. Refuses aliases
+    of aliases of aliases..., of which few lines are more than any memory once they are copied."""
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        if _length(node, {}) > LONGEST:
+            raise yaml.MarkedYAMLError(
+                problem=f"more than {LONGEST} characters, with what its aliases stand for written "
+                "out; write less, or name less of it by alias",
+                problem_mark=node.start_mark,
+            )
+        return super().construct_document(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -69,6 +82,17 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, Hashable):
                 seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+def _length(node: yaml.Node, lengths: dict[int, int]) -> int:
+    """About the characters of a node with all aliases written out. lengths: by id, known so far."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1 + len(node.value)
+    if id(node) not in lengths:
+        lengths[id(node)] = LONGEST  # of an alias within itself there is no end
+        parts = chain.from_iterable(node.value) if node.id == "mapping" else node.value
+        lengths[id(node)] = 1 + sum(_length(part, lengths) for part in parts)
+    return lengths[id(node)]
 
 
 def shown(value: object) -> str:

@@ -122,3 +122,18 @@ def test_a_detector_beside_the_pipeline(tmp_path):
 def test_resolved_configuration_can_be_loaded_again():
     shipped = config.load("lartpc", ["run.threads=2", "input.length_unit=mm"])
     assert config.check(shipped.model_dump(mode="json")) == shipped
+
+
+def test_aliases_count_as_what_they_stand_for(tmp_path):
+    lines = [f"l{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 7)]
+    text = "\n    ".join(["stages:\n  points:", "l0: &a0 [1, 2]", *lines])
+    with pytest.raises(ConfigError, match=r"a\.yaml, line 1: .*more than 1000000 characters"):
+        config.load(write(tmp_path, text))
+    few = config.load(write(tmp_path, text.partition("    l4:")[0])).stages["points"]
+    assert set(few) == {"l0", "l1", "l2", "l3"}
+
+
+def test_an_alias_is_what_it_names(tmp_path):
+    text = "stages: {points: &p {min_score: 0.5}, fragments: *p}"
+    loaded = config.load(write(tmp_path, text))
+    assert loaded.stages["fragments"] == loaded.stages["points"] == {"min_score": 0.5}

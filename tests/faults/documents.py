@@ -10,11 +10,14 @@ ROOT = Path(__file__).parents[2]
 PIPELINE = (ROOT / "pipelines" / "lartpc.yaml").read_text()
 DETECTOR = (ROOT / "detectors" / "generic.yaml").read_text()
 
-BOMB = "\n".join(
-    ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
-    + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
-)
-"""Nine times nine times nine... of next to nothing."""
+
+def bomb(wide: int, deep: int) -> str:
+    """Nine times nine times nine... of next to nothing."""
+    lines = [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * wide)}]" for i in range(1, deep + 1)]
+    return "\n".join(["a0: &a0 [x, x]", *lines])
+
+
+BOMB = bomb(9, 11)
 HOSTILE = (
     *("", "\0", "\ufeff", "---\n---", "%YAML 9.9", "- " * 3000, "[" * 3000, "{a: " * 3000, "? a"),
     *(f"run: {{batch_size: {text}}}" for text in ("9" * 5000, "1e999", ".nan", "0x", "-0", "1:30")),
@@ -107,6 +110,10 @@ def nested(draw: st.DrawFn) -> str:
     return yaml.safe_dump(draw(st.dictionaries(NAMES, TREES, max_size=6)))
 
 
+ALIASES = st.builds(bomb, st.integers(0, 9), st.integers(0, 11)).map(
+    lambda text: "stages:\n  voxelize:\n    " + text.replace("\n", "\n    ")
+)
 DOCUMENTS = st.one_of(
-    changed(PIPELINE), changed(DETECTOR), nested(), st.sampled_from(HOSTILE), st.text(max_size=60)
+    *(changed(PIPELINE), changed(DETECTOR), nested(), ALIASES),
+    *(st.sampled_from(HOSTILE), st.text(max_size=60)),
 )

@@ -8,6 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 
 from reco import config
+from reco.batch.plan import Recipe
 from reco.detector import Detector
 from reco.errors import ConfigError
 from reco.pipeline import Pipeline
@@ -18,11 +19,12 @@ LONGEST = 20_000
 
 
 def judge(text: str, path: Path) -> list[str]:
-    """What is said of a document, as a pipeline and as a detector. Only a ConfigError passes."""
+    """What is said of a document, as a pipeline, of a submission too, and as a detector. Only a
+    ConfigError passes."""
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     said = []
     threads = torch.get_num_threads()
-    for load in (Pipeline.load, Detector.read):
+    for load in (Pipeline.load, lambda path: Recipe.of(config.load(path)), Detector.read):
         try:
             load(path)
         except ConfigError as error:
