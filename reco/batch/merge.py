@@ -20,8 +20,8 @@ OFFSETS = "offsets"
 ROWS = 1 << 16
 """Copied at a time: they stay in the cache of the processor."""
 
-Columns = dict[str, Growing]
-"""By their path in the file, `table/name`."""
+Columns = dict[str, tuple[Growing, str]]
+"""By their path in the file, `table/name`, with type and shape of their rows."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def merge(
     """Write what is recorded in a folder, in the order of the files and of their events.
 
     partial: also where items are missing. Raises RecoError where they are, where a shard is not
-    what was recorded, and where shards differ in how they were made.
+    what was recorded, and where shards differ in how they were made or in the type of a column.
     """
     book = ledger(folder)
     chosen = [book.shards[item] for item in book.items() if item in book.shards]
@@ -81,8 +81,18 @@ def _append(out: h5py.File, columns: Columns, path: Path, shard: Shard) -> None:
             for name, column in group.items():
                 key = f"{table}/{name}"
                 if key not in columns:
-                    columns[key] = _like(out.require_group(table), name, column)
-                _copy(column, columns[key], sums=name == OFFSETS)
+                    columns[key] = _like(out.require_group(table), name, column), _kind(column)
+                rows, kind = columns[key]
+                if _kind(column) != kind:
+                    raise RecoError(
+                        f"{path}: {key} has rows of {_kind(column)}, but of {kind} in the shards "
+                        "before: made by another state of reco; make all again, in another folder"
+                    )
+                _copy(column, rows, sums=name == OFFSETS)
+
+
+def _kind(column: h5py.Dataset) -> str:
+    return f"{column.dtype}{list(column.shape[1:]) or ''}"
 
 
 def _like(group: h5py.Group, name: str, column: h5py.Dataset) -> Growing:

@@ -22,6 +22,7 @@ from reco.batch.merge import merge
 from reco.batch.plan import InputFile, Recipe
 from reco.batch.run import Request, carry_out, plan
 from reco.detector import SHARED as DETECTORS
+from reco.digest import sha256_of
 from reco.errors import RecoError
 from reco.io.store import StoredProducts
 from tests.batch.conftest import columns, in_one_process, pipeline, same_bits
@@ -136,6 +137,23 @@ def test_a_shard_with_other_bits_is_not_merged(chain, inputs, tmp_path):
     content[len(content) // 2] ^= 1
     harmed.write_bytes(content)
     with pytest.raises(RecoError, match=f"{harmed.name}: is not what was recorded"):
+        merge(tmp_path / "out", tmp_path / "m.h5")
+    assert not list(tmp_path.glob("*m.h5*"))
+
+
+@pytest.mark.parametrize(("dtype", "width"), [("f4", 5), ("f2", 4)])
+def test_a_shard_with_another_type_of_column_is_not_merged(chain, inputs, tmp_path, dtype, width):
+    """As where the folder was begun before an update of reco."""
+    book = run(chain, inputs, tmp_path / "out")
+    folder, shard = list(book.shards.values())[1]
+    with h5py.File(folder / shard.name, "r+") as file:
+        scores = file["voxels/semantic_scores"][:, :width].astype(dtype)
+        del file["voxels/semantic_scores"]
+        file["voxels/semantic_scores"] = scores
+    with sqlite3.connect(folder / NAME) as db:
+        where = (sha256_of(folder / shard.name), shard.name)
+        db.execute("UPDATE shards SET sha256 = ? WHERE name = ?", where)
+    with pytest.raises(RecoError, match=rf"semantic_scores has rows of float{8 * int(dtype[1])}"):
         merge(tmp_path / "out", tmp_path / "m.h5")
     assert not list(tmp_path.glob("*m.h5*"))
 
