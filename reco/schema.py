@@ -90,7 +90,8 @@ def _length(node: yaml.Node, lengths: dict[int, int]) -> int:
         return 1 + len(node.value)
     if id(node) not in lengths:
         lengths[id(node)] = LONGEST  # of an alias within itself there is no end
-        parts = chain.from_iterable(node.value) if node.id == "mapping" else node.value
+        pairs = isinstance(node, yaml.MappingNode)
+        parts = chain.from_iterable(node.value) if pairs else node.value
         lengths[id(node)] = 1 + sum(_length(part, lengths) for part in parts)
     return lengths[id(node)]
 
