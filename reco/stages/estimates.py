@@ -1,7 +1,10 @@
 """Vertex and energies, with their uncertainties, by the transformer."""
 
+from typing import Self
+
 import numpy as np
 import torch
+from pydantic import model_validator
 
 from reco.data.bundle import Bundle
 from reco.data.products import (
@@ -16,7 +19,7 @@ from reco.data.products import (
 from reco.data.ragged import Array, Ragged
 from reco.nn.transformer import InteractionOutput, InteractionTransformer, sigma
 from reco.stages.interaction_input import N_POINT_SCALARS, N_SCALARS, EventInput, event_input
-from reco.stages.learned import LearnedOptions, LearnedStage, ModelOptions
+from reco.stages.learned import Depth, LearnedOptions, LearnedStage, ModelOptions, Width
 
 UNSEEN_WIDTH = 0.5
 """Relative sigma of an energy that the network did not see: the particle is in no interaction, or
@@ -24,11 +27,17 @@ beyond the largest of a crowded one."""
 
 
 class TransformerModel(ModelOptions):
-    """width, layers, heads: of the encoder."""
+    """width, layers, heads: of the encoder; each head takes the same part of the width."""
 
-    width: int = 64
-    layers: int = 3
-    heads: int = 4
+    width: Width = 64
+    layers: Depth = 3
+    heads: Depth = 4
+
+    @model_validator(mode="after")
+    def _check_heads(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"{self.heads} heads cannot share a width of {self.width}")
+        return self
 
 
 class Estimate(LearnedStage):

@@ -30,7 +30,7 @@ from reco.ops.cluster_features import (
 from reco.ops.graph import Contacts, Members, Sampled, contacts, touching
 from reco.ops.partition import log_odds, partition
 from reco.sparse.maps import submanifold_map
-from reco.stages.learned import LearnedOptions, LearnedStage, ModelOptions
+from reco.stages.learned import Depth, LearnedOptions, LearnedStage, ModelOptions, Width
 
 N_NODE_FEATURES = 33
 """Without those of the backbone."""
@@ -44,9 +44,9 @@ them, a crumb between both would join them."""
 class GraphModel(ModelOptions):
     """width, rounds: of the network. features: of the backbone, per voxel."""
 
-    width: int = 64
-    rounds: int = 3
-    features: int = 16
+    width: Width = 64
+    rounds: Depth = 3
+    features: Width = 16
 
 
 class Reach(NamedTuple):

@@ -1,13 +1,19 @@
 """What the stages with a network have in common."""
 
-from typing import Any, ClassVar
+from functools import partial
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from reco.errors import ConfigError
 from reco.stages import weights
 from reco.stages.base import Context, Stage, StageOptions
+
+Width = Annotated[int, Field(ge=1, le=4096)]
+"""Channels of a layer."""
+Depth = Annotated[int, Field(ge=1, le=64)]
+"""Layers, or what else there are a few of."""
 
 
 class ModelOptions(BaseModel):
@@ -49,8 +55,7 @@ class LearnedStage(Stage):
             raise ConfigError(
                 f"{stored.path}: weights of another architecture: {_explain(error)}"
             ) from None
-        self.module = self.network(self.model)
-        stored.into(self.module)
+        self.module = stored.fill(partial(self.network, self.model))
         self.weights_sha256 = stored.sha256
 
     def network(self, model: Any) -> nn.Module:

@@ -1,22 +1,25 @@
 """Voxels -> what each of them is: the sparse U-Net and its heads."""
 
+from typing import Annotated
+
 import numpy as np
 import torch
+from pydantic import Field
 
 from reco.data.products import Semantics, Voxels
 from reco.data.ragged import Array, Ragged
 from reco.nn.backbone import Backbone, BackboneInput, BackboneOutput, energy_features
 from reco.sparse import build_pyramid
-from reco.stages.learned import LearnedOptions, LearnedStage, ModelOptions
+from reco.stages.learned import Depth, LearnedOptions, LearnedStage, ModelOptions, Width
 
 
 class BackboneModel(ModelOptions):
     """filters: channels of the finest level. levels, blocks: of the U-Net. hidden: of the head."""
 
-    filters: int = 16
-    levels: int = 6
-    blocks: int = 2
-    hidden: int = 32
+    filters: Width = 16
+    levels: Annotated[int, Field(ge=1, le=16)] = 6
+    blocks: Depth = 2
+    hidden: Width = 32
 
 
 class Segment(LearnedStage):

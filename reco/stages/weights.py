@@ -2,9 +2,9 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,16 @@ class Weights:
     model: Mapping[str, Any]
     training: Mapping[str, Any]
     sha256: str
+
+    def fill(self, make: Callable[[], nn.Module]) -> nn.Module:
+        """A network with these weights. Raises ConfigError where names or shapes differ: before any
+        memory is taken, as the sizes of the network are what a file says."""
+        shapes = {name: tensor.to("meta") for name, tensor in self.tensors.items()}
+        with torch.device("meta"):
+            replace(self, tensors=shapes).into(make())
+        module = make()
+        self.into(module)
+        return module
 
     def into(self, module: nn.Module) -> None:
         """Load into a network. Raises ConfigError where names or shapes differ."""

@@ -10,6 +10,7 @@ from torch import nn
 
 from reco.errors import ConfigError, RecoError
 from reco.stages import weights
+from reco.stages.estimates import Estimate
 from reco.stages.segment import Segment
 
 from .voxel_events import CONTEXT
@@ -68,6 +69,28 @@ def test_weights_with_an_option_nobody_knows(file):
     with pytest.raises(ConfigError, match="another architecture: depth: extra inputs") as caught:
         load(changed(file, model=json.dumps(MODEL | {"depth": 3})))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"filters": 0}, r"filters: input should be greater than or equal to 1"),
+        ({"filters": 100_000}, r"filters: input should be less than or equal to 4096"),
+        ({"levels": -1}, r"levels: input should be greater"),
+        ({"blocks": 10**7}, r"blocks: input should be less"),
+        ({"filters": 4096, "levels": 16}, r"(Missing key|size mismatch)"),  # petabytes
+    ],
+)
+def test_sizes_that_a_file_only_claims_take_no_memory(file, option, told):
+    claimed = changed(file, model=json.dumps(MODEL | option))
+    with pytest.raises(ConfigError, match=rf"w\.safetensors: weights of another arch.*{told}"):
+        load(claimed)
+
+
+def test_heads_that_do_not_share_the_width(file):
+    claimed = changed(file, stage="estimates", model=json.dumps({"width": 64, "heads": 5}))
+    with pytest.raises(ConfigError, match=r"w\.safetensors: .*5 heads cannot share a width of 64"):
+        Estimate(Estimate.Options(weights=str(claimed)), CONTEXT)
 
 
 @pytest.mark.parametrize("bad", [None, "{", "[1]", "3"])
