@@ -26,11 +26,12 @@ Columns = dict[str, tuple[Growing, str]]
 
 @dataclass(frozen=True)
 class Merged:
-    """events: in the file. missing: work items that are not."""
+    """events: in the file. missing: work items that are not. unreadable: inputs without any."""
 
     path: Path
     events: int
     missing: int
+    unreadable: int
 
 
 def merge(
@@ -42,18 +43,25 @@ def merge(
 ) -> Merged:
     """Write what is recorded in a folder, in the order of the files and of their events.
 
-    partial: also where items are missing. Raises RecoError where they are, where a shard is not
-    what was recorded, and where shards differ in how they were made or in the type of a column.
+    partial: also where items are missing, or inputs that could not be read. Raises RecoError where
+    there are such, where a shard is not what was recorded, and where shards differ in how they were
+    made or in the type of a column.
     """
     book = ledger(folder)
     chosen = [book.shards[item] for item in book.items() if item in book.shards]
     missing = book.missing()
+    unreadable = [file.path for file in book.files.values() if file.problem]
     if not chosen:
         raise RecoError(f"{folder}: nothing to merge; `reco submit` makes shards")
     if missing and not partial:
         raise RecoError(
             f"{folder}: {len(missing)} items are missing, the first is {missing[0]}; "
             "`reco submit` again makes them, --partial leaves them out"
+        )
+    if unreadable and not partial:
+        raise RecoError(
+            f"{folder}: {len(unreadable)} inputs could not be read, the first is {unreadable[0]}; "
+            "`reco status` says why, --partial leaves them out"
         )
     events = sum(shard.events for _, shard in chosen)
     columns: Columns = {}
@@ -66,8 +74,8 @@ def merge(
             if progress:
                 progress(done, events)
         _check_lengths(out.file)
-        _describe(out.file, book, path_of(chosen[0][0], chosen[0][1].name), missing != [])
-    return Merged(path, events, len(missing))
+        _describe(out.file, book, path_of(chosen[0][0], chosen[0][1].name), bool(missing or unreadable))
+    return Merged(path, events, len(missing), len(unreadable))
 
 
 def _append(out: h5py.File, columns: Columns, path: Path, shard: Shard) -> None:

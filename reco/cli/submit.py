@@ -175,3 +175,5 @@ def merge_folder(folder: Path, output: Path, part: bool, overwrite: bool) -> Non
     print(f"{done.events} events written to {done.path}")
     if done.missing:
         print(f"note: {done.missing} items are missing", file=sys.stderr)
+    if done.unreadable:
+        print(f"note: {done.unreadable} inputs could not be read", file=sys.stderr)

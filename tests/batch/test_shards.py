@@ -236,6 +236,9 @@ def test_an_unreadable_input_is_listed_and_the_others_are_run(chain, inputs, tmp
     assert "neither ROOT nor HDF5" in book.files[str(inputs[0])].problem
     assert len(book.shards) == 2
     assert not book.missing()
+    with pytest.raises(RecoError, match=rf"1 inputs could not be read, the first is {inputs[0]}"):
+        merge(tmp_path / "out", tmp_path / "m.h5")
+    assert merge(tmp_path / "out", tmp_path / "m.h5", partial=True).unreadable == 1
 
 
 def test_an_item_that_fails_is_set_aside_and_tried_when_asked(inputs, tmp_path):
