@@ -1,3 +1,6 @@
+import errno
+import fcntl
+import os
 import re
 import subprocess
 import sys
@@ -290,6 +293,26 @@ def test_second_run_on_the_same_output_is_refused(hits_file, tmp_path):
         pipeline().process(hits_file, out)
     pipeline().process(hits_file, out)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["hits.h5", "out.h5"]
+
+
+def test_a_lock_is_no_link(hits_file, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("all of it")
+    (tmp_path / ".out.h5.lock").symlink_to(precious)
+    with pytest.raises(RecoError, match=r"\.out\.h5\.lock: is a link where a lock must be"):
+        pipeline().process(hits_file, tmp_path / "out.h5")
+    assert precious.read_text() == "all of it"
+
+
+def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
+    def flock(handle: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)  # no such file system at hand
+    told = pytest.warns(UserWarning, match=r"out\.h5: no locks here .*no other run")
+    with told, locked(tmp_path / "out.h5"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupted_run_leaves_nothing(hits_file, tmp_path):

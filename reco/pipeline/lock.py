@@ -2,6 +2,7 @@
 
 import os
 import platform
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import escape
@@ -37,8 +38,10 @@ def locked(output: Path) -> Iterator[None]:
 def _acquire(path: Path, output: Path) -> int:
     while True:
         try:
-            handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+            handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o644)
         except OSError as error:
+            if path.is_symlink():  # in a shared folder it may lead to a file of whoever runs this
+                raise RecoError(f"{path}: is a link where a lock must be; remove it") from None
             raise RecoError(
                 f"{output}: cannot write here ({os.strerror(error.errno or 0)}); choose another "
                 "output with -o"
@@ -51,8 +54,12 @@ def _acquire(path: Path, output: Path) -> int:
             raise RecoError(
                 f"{output}: another run{owner} is writing it; wait for it or choose another output"
             ) from None
-        except OSError:
-            return handle  # a file system without locks (some of clusters): go on without one
+        except OSError as error:  # a file system without locks, as some of clusters are
+            warnings.warn(
+                f"{output}: no locks here ({error.strerror}); see that no other run writes it",
+                stacklevel=4,
+            )
+            return handle
         if _is_at(handle, path):
             _take(handle, output)
             return handle
@@ -72,6 +79,6 @@ def _take(handle: int, output: Path) -> None:
 
 def _is_at(handle: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(handle), path.stat())
+        return os.path.samestat(os.fstat(handle), path.lstat())
     except FileNotFoundError:
         return False
