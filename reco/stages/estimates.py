@@ -17,6 +17,7 @@ from reco.data.products import (
     Voxels,
 )
 from reco.data.ragged import Array, Ragged
+from reco.errors import InputError
 from reco.nn.transformer import InteractionOutput, InteractionTransformer, sigma
 from reco.stages.interaction_input import N_POINT_SCALARS, N_SCALARS, EventInput, event_input
 from reco.stages.learned import Depth, LearnedOptions, LearnedStage, ModelOptions, Width
@@ -77,7 +78,11 @@ class Estimate(LearnedStage):
 
 
 def decode(output: InteractionOutput, prepared: EventInput, n_interactions: int) -> Estimates:
-    """One event. An interaction without particles has no vertex (NaN), and no energy."""
+    """One event. An interaction without particles has no vertex (NaN), and no energy.
+
+    Raises InputError where one with particles has none either: these columns may hold NaN, so that
+    no one else would tell.
+    """
     rows, there = prepared.interaction, prepared.particle >= 0
     particle = prepared.particle[there]
     estimates = _unseen(prepared.reference, n_interactions)
@@ -86,6 +91,9 @@ def decode(output: InteractionOutput, prepared: EventInput, n_interactions: int)
     estimates.energy_sigma.values[particle] = _numpy(energy_sigma)[there]
     estimates.vertex.values[rows] = prepared.origin + _numpy(output.vertex)
     estimates.vertex_cov.values[rows] = _numpy(output.vertex_cov)
+    for name, found in (("vertex", estimates.vertex), ("vertex_cov", estimates.vertex_cov)):
+        if not np.isfinite(found.values[rows]).all():
+            raise InputError(f"the network made NaN or infinite numbers of interactions.{name}")
     estimates.interaction_energy.values[rows] = _numpy(output.total.exp())
     total_sigma = sigma(output.total, output.total_width)
     estimates.interaction_energy_sigma.values[rows] = _numpy(total_sigma)

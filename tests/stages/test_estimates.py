@@ -7,7 +7,7 @@ import torch
 from reco.data.bundle import Bundle
 from reco.data.classes import PID
 from reco.data.products import Estimates, Interactions, Kinematics, Particles, Points
-from reco.errors import ConfigError
+from reco.errors import ConfigError, InputError
 from reco.nn.transformer import InteractionTransformer
 from reco.stages import find, weights
 from reco.stages.base import Context
@@ -65,6 +65,15 @@ def test_an_event_does_not_depend_on_the_others(stage):
         own = run(stage, alone)
         for f, column in own.items():
             np.testing.assert_array_equal(getattr(together, f.name)[i], column.values)
+
+
+@pytest.mark.parametrize(("head", "of"), [(0, "vertex"), (3, "vertex_cov")])
+def test_a_vertex_that_overflows_is_none(stage, head, of):
+    """Of finite weights, in a place where NaN is right for what has no particles."""
+    with torch.no_grad():
+        stage.module.of_particle.weight[head] = 3e38
+    with pytest.raises(InputError, match=rf"made NaN or infinite numbers of interactions\.{of}$"):
+        run(stage, event(TWO))
 
 
 def test_empty_event(stage):
