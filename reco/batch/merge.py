@@ -74,7 +74,8 @@ def merge(
             if progress:
                 progress(done, events)
         _check_lengths(out.file)
-        _describe(out.file, book, path_of(chosen[0][0], chosen[0][1].name), bool(missing or unreadable))
+        first, partial = path_of(chosen[0][0], chosen[0][1].name), bool(missing or unreadable)
+        _describe(out.file, book, first, partial)
     return Merged(path, events, len(missing), len(unreadable))
 
 

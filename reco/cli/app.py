@@ -438,7 +438,7 @@ def show_weights(
 )
 def widen_weights(
     file: Annotated[str, typer.Argument(metavar="WEIGHTS", help="A file, or a shipped name.")],
-    filters: Annotated[int, typer.Option(help="Of the backbone, more than before.")],
+    filters: Annotated[int, typer.Option(max=4096, help="Of the backbone, more than before.")],
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="SAFETENSORS", help="File to write.")
     ],

@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -75,8 +75,10 @@ def widen_file(name: str, filters: int, seed: int, output: Path, overwrite: bool
     if filters <= now:
         raise InputError(f"--filters {filters}: {narrow.path} has {now}; give more")
     wider = {**narrow.model, option: filters}
-    before, after = (_network(narrow.stage, model) for model in (narrow.model, wider))
-    narrow.into(before)
+    stage: Any = find(narrow.stage)
+    context = Context(Detector.load("generic"), torch.device("cpu"))
+    made = stage(stage.Options(weights=str(narrow.path)), context)
+    before, after = made.module, made.network(stage.Model(**wider))
     generator = torch.Generator().manual_seed(seed)
     if isinstance(before, Backbone):
         widen_backbone(before, after, generator)
@@ -85,13 +87,6 @@ def widen_file(name: str, filters: int, seed: int, output: Path, overwrite: bool
     record = {"widened": narrow.sha256, "seed": seed, "training": narrow.training}
     write(output, after, narrow.stage, wider, record)
     return f"written to {output}: for {filters} filters, where it had {now}"
-
-
-def _network(name: str, model: Mapping[str, Any]) -> Any:
-    """Of a stage, with fresh weights."""
-    stage: Any = find(name)
-    context = Context(Detector.load("generic"), torch.device("cpu"))
-    return stage(stage.Options(), context).network(stage.Model(**model))
 
 
 def load_state(checkpoint: Path) -> State:
