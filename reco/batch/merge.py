@@ -74,8 +74,8 @@ def merge(
             if progress:
                 progress(done, events)
         _check_lengths(out.file)
-        first, partial = path_of(chosen[0][0], chosen[0][1].name), bool(missing or unreadable)
-        _describe(out.file, book, first, partial)
+        first = path_of(chosen[0][0], chosen[0][1].name)
+        _describe(out.file, book, first, bool(missing or unreadable))
     return Merged(path, events, len(missing), len(unreadable))
 
 
