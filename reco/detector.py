@@ -87,6 +87,14 @@ class Recombination:
 
 
 @dataclass(frozen=True)
+class Dead:
+    """A box whose charge is not read out. lower, upper: its corners, cm."""
+
+    lower: tuple[float, float, float]
+    upper: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
 class Detector:
     """Everything the reconstruction knows of a detector.
 
@@ -95,7 +103,8 @@ class Detector:
     diffusion_longitudinal, diffusion_transverse: cm2/s. w_value: energy per ion pair, eV.
     gain: electrons per unit of a charge hit, divided by 1000 (1 where hits are in thousands of
     electrons, as `Hits` has them). displacement, field_map: files that `reco.ops.grid_map` reads,
-    of how charge is displaced and how strong the field is; None for an even field.
+    of how charge is displaced and how strong the field is; None for an even field. dead: where
+    nothing is read out.
     """
 
     name: str
@@ -113,6 +122,7 @@ class Detector:
     recombination: Recombination
     displacement: str | None = None
     field_map: str | None = None
+    dead: tuple[Dead, ...] = ()
 
     @classmethod
     def load(cls, name: str | Path) -> Self:
@@ -134,11 +144,12 @@ class Detector:
         source: is named in messages. folder: of the files that the description names.
         """
         schema = validate(DetectorSchema, content, source)
-        constants = schema.model_dump(exclude={"volumes", "recombination"})
+        constants = schema.model_dump(exclude={"volumes", "recombination", "dead"})
         constants |= {key: str(folder / constants[key]) for key in MAPS if constants[key]}
         return cls(
             volumes=tuple(volume.build() for volume in schema.volumes),
             recombination=Recombination(**schema.recombination.model_dump()),
+            dead=tuple(Dead(box.lower, box.upper) for box in schema.dead),
             **constants,
         )
 
@@ -173,6 +184,12 @@ class Detector:
         n, bath = connected_components(apart <= WALL, directed=False)
         rows = [bath == b for b in range(n)]
         return np.array([(lower[row].min(axis=0), upper[row].max(axis=0)) for row in rows])
+
+    @cached_property
+    def dead_boxes(self) -> Array:
+        """(2, B, 3) float64 lower and upper corners of what is dead, in voxels of the grid."""
+        corners = np.array([[box.lower, box.upper] for box in self.dead]).reshape(-1, 2, 3)
+        return np.ascontiguousarray(((corners - self.lower) / self.voxel_size).swapaxes(0, 1))
 
     @cached_property
     def grid_shape(self) -> tuple[int, int, int]:
@@ -287,9 +304,7 @@ class VolumeSchema(_Schema):
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
-        for axis, low, high in zip(AXES, self.lower, self.upper, strict=True):
-            if not (math.isfinite(low) and math.isfinite(high) and low < high):
-                raise ValueError(f"lower must be below upper along {axis}, not {low} and {high}")
+        _check_corners(self.lower, self.upper)
         sides = np.subtract(self.upper, self.lower)
         drift = sides[AXES.index(self.drift[1])]
         if not SHORTEST_DRIFT <= drift <= LONGEST_DRIFT or sides.max() > LONGEST_SIDE:
@@ -303,6 +318,19 @@ class VolumeSchema(_Schema):
         sign, axis = self.drift
         direction = 1 if sign == "+" else -1
         return Volume(self.name, self.lower, self.upper, AXES.index(axis), direction, self.t0)
+
+
+class DeadSchema(_Schema):
+    """A box that is not read out, of dead wires or chips. It may stick out of the volumes. lower,
+    upper: its corners, cm."""
+
+    lower: Corner
+    upper: Corner
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        _check_corners(self.lower, self.upper)
+        return self
 
 
 class RecombinationSchema(_Schema):
@@ -356,6 +384,7 @@ class DetectorSchema(_Schema):
     field_map: str | None = Field(
         None, description="HDF5 file, beside this one, of the strength of the field by place"
     )
+    dead: tuple[DeadSchema, ...] = Field((), description="boxes of argon that are not read out")
 
     @field_validator("volumes")
     @classmethod
@@ -366,6 +395,12 @@ class DetectorSchema(_Schema):
             if _overlap(a, b):
                 raise ValueError(f"volumes {a.name!r} and {b.name!r} overlap")
         return volumes
+
+
+def _check_corners(lower: Corner, upper: Corner) -> None:
+    for axis, low, high in zip(AXES, lower, upper, strict=True):
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(f"lower must be below upper along {axis}, not {low} and {high}")
 
 
 def _overlap(a: VolumeSchema, b: VolumeSchema) -> bool:

@@ -1,3 +1,4 @@
+import math
 import re
 from dataclasses import FrozenInstanceError
 
@@ -90,6 +91,9 @@ def test_a_detector_cannot_be_changed():
         (["voxel_size"], -0.3, "voxel_size: "),
         (["voxel_size"], 3, "voxel_size: .*3 mm are 0.3"),
         (["temperature"], -186, "temperature: "),
+        (["dead"], [{"lower": [0, 0, 0], "upper": [1, 0, 1]}], "dead.0: lower .* along y"),
+        (["dead"], [{"lower": [0, 0, 0], "upper": [1, 1, math.inf]}], "dead.0: lower .* along z"),
+        (["dead"], [{"lower": [0, 0, 0], "uper": [1, 1, 1]}], "dead.0.uper: .*'upper'"),
     ],
 )
 def test_wrong_descriptions_are_refused_by_file_and_key(tmp_path, path, value, message):
@@ -114,6 +118,15 @@ def test_files_are_looked_for_beside_the_description(tmp_path):
     assert detector.displacement == str(tmp_path / "map.h5")
     assert detector.field_map == str(tmp_path / "e.h5")
     assert plain.displacement is plain.field_map is None
+
+
+def test_what_is_dead_in_voxels_of_the_grid():
+    box = {"lower": [-10, 3, -1e4], "upper": [0, 4.5, 1e4]}
+    detector = Detector.of({**TWO, "dead": [box, box]})
+    lower, upper = detector.dead_boxes
+    np.testing.assert_allclose(lower, [[0, 10, -1e4 / 0.3]] * 2)
+    np.testing.assert_allclose(upper, [[10 / 0.3, 15, 1e4 / 0.3]] * 2)
+    assert Detector.of(TWO).dead_boxes.shape == (2, 0, 3)
 
 
 def test_unknown_names_list_the_known():

@@ -23,6 +23,26 @@ def nearness(index: Array, lower: Array, upper: Array) -> Array:
     return near
 
 
+@njit(cache=True, nogil=True)
+def blind(points, lower, upper):  # type: ignore[no-untyped-def]
+    """(N,) bool: which of the points (N, 3) are in a blind box or on its face.
+
+    lower, upper: (B, 3) corners of the boxes, in the unit of the points.
+    """
+    found = np.zeros(len(points), np.bool_)
+    for n in range(len(points)):
+        for box in range(len(lower)):
+            within = 0
+            for axis in range(3):
+                if not lower[box, axis] <= points[n, axis] <= upper[box, axis]:
+                    break
+                within += 1
+            if within == 3:
+                found[n] = True
+                break
+    return found
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _nearness(index, lower, upper, near):  # type: ignore[no-untyped-def]
     for n in range(len(index)):

@@ -5,7 +5,7 @@ starts at the lower corner of the detector, so that voxels of the same size hold
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
 import numpy as np
@@ -19,6 +19,7 @@ from reco.data.tracks import Deposits
 from reco.detector import Detector
 from reco.errors import InputError
 from reco.ops import drift, recombination
+from reco.ops.dead import blind
 
 STEP_MIN = 0.03
 """cm. Shorter steps count as this long in dE/dx: a stopping electron's last steps, and points."""
@@ -42,7 +43,7 @@ class Response:
     diffusion_longitudinal, diffusion_transverse: cm²/s, 0 for none. noise: standard deviation in
     each cell that has charge, thousand electrons. threshold: least charge of a hit, thousand
     electrons, after noise. gain: thousand electrons per unit of a hit. dead: part of the readout
-    that sees nothing, in patches that are others in every event.
+    that sees nothing, in patches that are others in every event and that no one knows of.
     """
 
     model: Literal["none", "birks", "box", "ellipsoid"] = "box"
@@ -127,7 +128,8 @@ class Readout:
     """Where charge drifts and is read.
 
     lower, upper: (V, 3) corners of the drift volumes, cm. axis: (V,) int drift axis. anode: (V,)
-    cm along it. pitch: size of a cell, cm; cells start at the lowest corner.
+    cm along it. pitch: size of a cell, cm; cells start at the lowest corner. dead: (2, B, 3) lower
+    and upper corners of boxes that see nothing, in cells.
     """
 
     lower: Array
@@ -135,6 +137,7 @@ class Readout:
     axis: Array
     anode: Array
     pitch: float = 0.3
+    dead: Array = field(default_factory=lambda: np.zeros((2, 0, 3)))
 
     def __post_init__(self) -> None:
         if not self.pitch > 0:
@@ -150,6 +153,7 @@ class Readout:
             axis=np.array([v.drift_axis for v in volumes]),
             anode=np.array([v.anode for v in volumes]),
             pitch=detector.voxel_size,
+            dead=detector.dead_boxes,
         )
 
     @property
@@ -202,6 +206,7 @@ def respond(
     time = arrival / np.maximum(collected, 1e-30)
     charge = collected + rng.normal(0.0, response.noise, len(cell))
     dead = _dead(cell, readout.axis[volume], response.dead, rng)
+    dead |= blind(cell + 0.5, *readout.dead)
     kept = np.flatnonzero((charge >= response.threshold) & (charge > 0) & ~dead)
     by = _dominating(truth.semantic, clouds.step[cloud], row, share, len(cell))[kept]
     # A cell that sticks out of its volume is put on the volume's face, to be found in it again.

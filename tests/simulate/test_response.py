@@ -11,7 +11,7 @@ from reco.data.classes import Semantic
 from reco.data.labels import EventTruth
 from reco.data.products import TruthInteractions, TruthParticles
 from reco.data.tracks import Deposits
-from reco.detector import Detector
+from reco.detector import Dead, Detector
 from reco.errors import InputError
 from reco.ops import drift, recombination
 from reco.simulate.response import PATCH, PERFECT, Readout, Response, respond
@@ -269,6 +269,24 @@ def test_dead_patches_blind_whole_columns_along_the_drift():
     np.testing.assert_array_equal(alive.charge[of_seen], fewer.charge)
     assert 0.5 < of_seen.mean() < 0.9
     assert len(read(deposits, replace(PERFECT, dead=1.0), CUBE).charge) == 0
+
+
+def test_a_detector_does_not_read_out_where_it_is_dead():
+    detector, deposits = Detector.load("generic"), random_steps(7, 400, -20.0, 20.0)
+    boxes = (
+        Dead((-115.2, 0.0, 0.0), (0.0, 4.8, 4.8)),  # half of the drift, on faces of cells
+        Dead((-200.0, -10.1, -300.0), (200.0, -4.05, 300.0)),  # sticks out, on no face
+    )
+    alive, fewer = (
+        read(deposits, Response(), Readout.of(replace(detector, dead=dead))) for dead in ((), boxes)
+    )
+    lost = np.zeros(len(alive.position), bool)
+    for box in boxes:
+        above, below = alive.position > box.lower, alive.position < box.upper
+        lost |= above.all(axis=1) & below.all(axis=1)
+    assert 0.1 < lost.mean() < 0.4
+    np.testing.assert_array_equal(alive.position[~lost], fewer.position)
+    np.testing.assert_array_equal(alive.charge[~lost], fewer.charge)
 
 
 @pytest.mark.parametrize(
