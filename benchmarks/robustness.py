@@ -1,11 +1,13 @@
 """What becomes of the headline figures when the simulation is not the one of the training.
 
     python benchmarks/robustness.py --events 200
+    python benchmarks/robustness.py --seed 7 --dead dead.yaml
 
 The same events are simulated again with one thing changed, reconstructed with the shipped weights
 and evaluated; the table has the nominal figures with their statistical errors and, for each
 variation, the difference. `!` marks a figure that is worse by more than 3 points. What is in the
-folder already is not made again: other weights need another folder.
+folder already is not made again: other weights need another folder. The second line only writes a
+detector with dead patches, others for every seed, to simulate with and to train on.
 """
 
 import argparse
@@ -16,9 +18,12 @@ from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
 
-from reco.detector import Detector
+import numpy as np
+import yaml
+
+from reco.detector import Detector, find
 from reco.metrics.headlines import HEADLINES, Headline
-from reco.simulate.response import Response
+from reco.simulate.response import PATCH, Response
 
 NOMINAL = Response.of(Detector.load("generic"))
 VARIATIONS = {
@@ -31,6 +36,7 @@ VARIATIONS = {
     "threshold x 2": (f"response.threshold={2 * NOMINAL.threshold}",),
     "5 % dead": ("response.dead=0.05",),
 }
+DEAD = 0.05
 WORSE = 0.03
 Figures = dict[tuple[str, str], tuple[float, float]]
 """Section and name of each figure -> value and statistical error, NaN where there is none."""
@@ -52,12 +58,31 @@ class Job:
         hits, output, result = (Path(f"{stem}{end}") for end in (".h5", "_reco.h5", ".json"))
         if not result.exists():
             sample = [self.recipe, f"-n{self.events}", f"--seed={self.seed}", f"-j{self.jobs}"]
-            settings = [word for change in changes for word in ("--set", change)]
+            settings = [f"--set={change}" for change in changes]
+            known = [word for word in settings if word.startswith("--set=detector=")]
             _reco("simulate", *sample, *settings, "-o", str(hits), "--overwrite")
-            _reco("run", "lartpc", str(hits), "-o", str(output), "--overwrite")
+            _reco("run", "lartpc", str(hits), *known, "-o", str(output), "--overwrite")
             _reco("evaluate", str(output), "--no-baselines", "--json", str(result))
         rows = json.loads(result.read_text(encoding="utf-8"))["rows"]
         return {(r["section"], r["name"]): (_number(r["value"]), _number(r["error"])) for r in rows}
+
+
+def write_dead(path: Path, seed: int) -> None:
+    """A detector as `generic`, but that DEAD of its readout sees nothing: patches of PATCH cells
+    across the drift, drawn with this seed for each volume, all the way along it."""
+    content = yaml.safe_load(find("generic").read_text(encoding="utf-8"))
+    rng, size = np.random.default_rng(seed), PATCH * content["voxel_size"]
+    dead = []
+    for volume in Detector.load("generic").volumes:
+        grid = np.ceil(np.subtract(volume.upper, volume.lower) / size - 1e-6).astype(int)
+        grid[volume.drift_axis] = 1
+        for patch in np.argwhere(rng.random(grid) < DEAD):
+            lower = np.round(volume.lower + patch * size, 6)
+            upper = np.round(lower + size, 6)
+            upper[volume.drift_axis] = volume.upper[volume.drift_axis]
+            dead.append({"lower": lower.tolist(), "upper": upper.tolist()})
+    content |= {"name": f"generic-dead-{seed}", "dead": dead}
+    path.write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None))
 
 
 def _number(value: float | None) -> float:
@@ -93,11 +118,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path("work/robustness"))
-    job = Job(**vars(parser.parse_args()))
+    parser.add_argument("--dead", type=Path, help="only write this detector, with dead patches")
+    given = vars(parser.parse_args())
+    if path := given.pop("dead"):
+        write_dead(path, given["seed"])
+        return
+    job = Job(**given)
     job.folder.mkdir(parents=True, exist_ok=True)
-    columns = [job.figures(name, changes) for name, changes in VARIATIONS.items()]
+    dead = (job.folder / f"dead_{job.seed}.yaml").absolute()
+    write_dead(dead, job.seed)
+    variations = VARIATIONS | {"5 % dead, known": (f"detector={dead}",)}
+    columns = [job.figures(name, changes) for name, changes in variations.items()]
     print(f"{job.events} events of {job.recipe}, seed {job.seed}; in %, or hundredths of the unit")
-    for number, name in enumerate(VARIATIONS):
+    for number, name in enumerate(variations):
         print(f"  ({number}) {name}")
     numbers = (f"({n})" for n in range(1, len(columns)))
     print(" " * 52 + " nominal       " + "".join(f"{n:>8s} " for n in numbers))
