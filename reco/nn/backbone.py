@@ -14,6 +14,7 @@ from reco.nn.unet import UNet
 from reco.sparse import Pyramid
 
 N_CLASSES = 5
+N_FEATURES = 3
 N_AFFINITIES = 13
 """Half of the 26 neighbours: the other half says the same from the other side."""
 
@@ -22,7 +23,7 @@ _WIDTHS = {"semantic": N_CLASSES, "score": 1, "offset": 3, "type": N_CLASSES, "l
 
 @dataclass(frozen=True)
 class BackboneInput:
-    """features: (N, 2) float32, see `energy_features`. pyramid: over the same N voxels."""
+    """features: (N, 3) float32, see `voxel_features`. pyramid: over the same N voxels."""
 
     features: torch.Tensor
     pyramid: Pyramid
@@ -45,10 +46,11 @@ class BackboneOutput:
     affinity: torch.Tensor
 
 
-def energy_features(energy: torch.Tensor) -> torch.Tensor:
-    """(N,) MeV -> (N, 2): logarithm and value, both of order one for 3 mm voxels of argon."""
+def voxel_features(energy: torch.Tensor, near_dead: torch.Tensor) -> torch.Tensor:
+    """(N,) MeV and (N,) as `reco.ops.dead.nearness` -> (N, 3): the energy's logarithm and value,
+    both of order one for 3 mm voxels of argon, and how near blind readout is."""
     energy = energy.clamp(1e-3, 1e3)
-    return torch.stack([torch.log(energy), energy.clamp_max(10.0)], dim=1)
+    return torch.stack([torch.log(energy), energy.clamp_max(10.0), near_dead.to(energy)], dim=1)
 
 
 class Backbone(nn.Module):
@@ -61,7 +63,7 @@ class Backbone(nn.Module):
         self, filters: int = 16, levels: int = 6, blocks: int = 2, hidden: int = 32
     ) -> None:
         super().__init__()
-        self.unet = UNet(2, filters=filters, levels=levels, blocks=blocks)
+        self.unet = UNet(N_FEATURES, filters=filters, levels=levels, blocks=blocks)
         self.norm = nn.BatchNorm1d(filters)
         self.hidden = nn.Linear(filters, hidden)
         self.out = nn.Linear(hidden, sum(_WIDTHS.values()))

@@ -1,5 +1,6 @@
 """Voxels -> what each of them is: the sparse U-Net and its heads."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
@@ -8,9 +9,11 @@ from pydantic import Field
 
 from reco.data.products import Semantics, Voxels
 from reco.data.ragged import Array, Ragged
-from reco.nn.backbone import Backbone, BackboneInput, BackboneOutput, energy_features
-from reco.sparse import build_pyramid
+from reco.nn.backbone import Backbone, voxel_features
+from reco.ops.dead import nearness
+from reco.ops.symmetry import Symmetry
 from reco.stages.learned import Depth, LearnedOptions, LearnedStage, ModelOptions, Width
+from reco.stages.views import VIEWS, Opinion, opinion
 
 
 class BackboneModel(ModelOptions):
@@ -22,11 +25,19 @@ class BackboneModel(ModelOptions):
     hidden: Width = 32
 
 
+class SegmentOptions(LearnedOptions):
+    """views: from so many sides the network looks at each event, and says the mean: more is
+    better, and takes as many times as long."""
+
+    views: Annotated[int, Field(ge=1, le=len(VIEWS))] = 2
+
+
 class Segment(LearnedStage):
     """One event at a time, so that no answer depends on what else is in the batch."""
 
     name = "segment"
-    Options = LearnedOptions
+    Options = SegmentOptions
+    options: SegmentOptions
     Model = BackboneModel
     module: Backbone
 
@@ -44,27 +55,30 @@ class Segment(LearnedStage):
         lowered = self.context.precision != torch.float32
         kind = self.context.device.type
         with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=lowered):
-            return decode(self.module(self.prepare(index, energy)))
+            return decode(opinion(self.module, index, self.features(index, energy), self.views))
 
-    def prepare(self, index: Array, energy: Array) -> BackboneInput:
-        """index: (N, 3) int32, sorted. energy: (N,) MeV."""
-        batch = np.zeros((len(index), 1), np.int32)
-        pyramid = build_pyramid(np.concatenate([batch, index], axis=1), self.module.levels)
-        features = energy_features(torch.from_numpy(energy))
-        return BackboneInput(features.to(self.context.device), pyramid)
+    @property
+    def views(self) -> Sequence[Symmetry]:
+        """The sides from which it looks."""
+        return VIEWS[: self.options.views]
+
+    def features(self, index: Array, energy: Array) -> torch.Tensor:
+        """(N, 3) voxels and (N,) MeV -> (N, 3) on the network's device."""
+        near = torch.from_numpy(nearness(index, *self.context.detector.dead_boxes))
+        return voxel_features(torch.from_numpy(energy), near).to(self.context.device)
 
 
-def decode(output: BackboneOutput) -> Semantics:
-    """One event: logits to probabilities, and to the precision that is stored."""
-    scores = _half(output.semantic.softmax(dim=1))
+def decode(seen: Opinion) -> Semantics:
+    """One event, with the precision that is stored."""
+    scores = _half(seen.semantic)
     return Semantics(
         scores=scores,
         semantic=scores.like(scores.values.argmax(axis=1).astype(np.int8)),
-        features=_half(output.features),
-        point_score=_half(output.point_score.sigmoid()),
-        point_offset=_half(output.point_offset),
-        point_type=Ragged.one(output.point_type.argmax(dim=1).cpu().numpy().astype(np.int8)),
-        affinity=_half(output.affinity.sigmoid()),
+        features=_half(seen.features),
+        point_score=_half(seen.point_score),
+        point_offset=_half(seen.point_offset),
+        point_type=Ragged.one(seen.point_type.argmax(dim=1).cpu().numpy().astype(np.int8)),
+        affinity=_half(seen.affinity),
     )
 
 

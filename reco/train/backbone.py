@@ -1,7 +1,7 @@
 """Training of the backbone: classes, points of interest and affinities, all at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,11 +14,13 @@ from reco.data.products import TruthParticles, VoxelLabels, Voxels
 from reco.data.ragged import Array
 from reco.detector import Detector
 from reco.metrics.truth_points import truth_points
-from reco.nn.backbone import Backbone, BackboneInput, BackboneOutput, energy_features
+from reco.nn.backbone import Backbone, BackboneInput, BackboneOutput, voxel_features
+from reco.ops.dead import nearness
+from reco.ops.symmetry import IDENTITY, Symmetry, random_symmetry
 from reco.sparse import build_pyramid
 from reco.sparse.tensor import lexicographic_order
 from reco.stages.segment import Segment
-from reco.train.augment import IDENTITY, Symmetry, random_symmetry
+from reco.train.blind import PART, random_blind
 from reco.train.loop import SampleTask
 
 NEEDS = (Voxels, VoxelLabels, TruthParticles)
@@ -38,12 +40,14 @@ ENERGY_JITTER = 0.05
 class Sample:
     """One event as the backbone learns it.
 
-    index: (N, 3) int16. energy: (N,) float32 MeV. semantic: (N,) int8, -1 unlabelled.
-    fragment: (N,) int32. points: (M, 3) float32 in voxels. types: (M,) int8.
+    index: (N, 3) int16. energy: (N,) float32 MeV. near_dead: (N,) float32, as the network is
+    told. semantic: (N,) int8, -1 unlabelled. fragment: (N,) int32. points: (M, 3) float32 in
+    voxels. types: (M,) int8.
     """
 
     index: Array
     energy: Array
+    near_dead: Array
     semantic: Array
     fragment: Array
     points: Array
@@ -77,10 +81,28 @@ def sample_of(event: Bundle, detector: Detector) -> Sample:
     return Sample(  # of copies: a view would keep the arrays of its whole file
         voxels.index.values.astype(np.int16),
         voxels.energy.values.astype(np.float32),
+        nearness(voxels.index.values, *detector.dead_boxes),
         labels.semantic.values.astype(np.int8),
         labels.fragment.values.astype(np.int32),
         points.astype(np.float32),
         truth.type.astype(np.int8),
+    )
+
+
+def blinded(sample: Sample, rng: np.random.Generator) -> Sample:
+    """The event as it would be seen with dead readout; as it is, where hardly a voxel is left."""
+    blind = random_blind(sample.index, rng)
+    seen = ~blind.covers(sample.index)
+    if seen.sum() < 2:
+        return sample
+    near = nearness(sample.index[seen], *blind.boxes())
+    return replace(
+        sample,
+        index=sample.index[seen],
+        energy=sample.energy[seen],
+        near_dead=np.maximum(near, sample.near_dead[seen]),
+        semantic=sample.semantic[seen],
+        fragment=sample.fragment[seen],
     )
 
 
@@ -93,13 +115,16 @@ def collate(
     energy = np.concatenate(
         [s.energy[r[1]] * k for s, r, k in zip(samples, rows, scales, strict=True)]
     )
-    semantic = np.concatenate([s.semantic[r[1]] for s, r in zip(samples, rows, strict=True)])
-    fragment = np.concatenate([s.fragment[r[1]] for s, r in zip(samples, rows, strict=True)])
+    near_dead, semantic, fragment = (
+        np.concatenate([getattr(s, name)[r[1]] for s, r in zip(samples, rows, strict=True)])
+        for name in ("near_dead", "semantic", "fragment")
+    )
     distance, offset, kind = (np.concatenate([r[2][i] for r in rows]) for i in range(3))
     pyramid = build_pyramid(coordinates, levels)
     linked, paired = link_targets(pyramid.same[0].table[:13], fragment, semantic)
     tensor = torch.from_numpy
-    batch = BackboneInput(energy_features(tensor(energy.astype(np.float32))), pyramid)
+    features = voxel_features(tensor(energy.astype(np.float32)), tensor(near_dead))
+    batch = BackboneInput(features, pyramid)
     targets = Targets(
         tensor(semantic.astype(np.int64)),
         tensor(distance < POINT_RADIUS),
@@ -205,7 +230,9 @@ class BackboneTask(SampleTask[Sample]):
     def loss(self, events: Sequence[int], rng: np.random.Generator) -> dict[str, torch.Tensor]:
         symmetries = [random_symmetry(rng) for _ in events]
         scales = list(np.exp(rng.normal(0, ENERGY_JITTER, len(events))))
-        batch, targets = self._batch([self.samples[i] for i in events], symmetries, scales)
+        samples = [self.samples[i] for i in events]
+        chosen = [blinded(s, rng) if rng.random() < PART else s for s in samples]
+        batch, targets = self._batch(chosen, symmetries, scales)
         return losses(self.module(batch), targets)
 
     def _batch(

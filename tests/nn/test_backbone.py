@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from reco.nn.backbone import Backbone, BackboneInput, energy_features
+from reco.nn.backbone import Backbone, BackboneInput, voxel_features
 from reco.sparse import build_pyramid
 
 
@@ -21,23 +21,24 @@ def event(seed: int, steps: int, batch: int = 0) -> np.ndarray:
 def batch_of(*events: np.ndarray) -> BackboneInput:
     rows = np.concatenate(events)
     energy = torch.rand(len(rows), generator=torch.Generator().manual_seed(len(rows)))
-    return BackboneInput(energy_features(energy), build_pyramid(rows, 3))
+    return BackboneInput(voxel_features(energy, torch.zeros(len(rows))), build_pyramid(rows, 3))
 
 
 def small() -> Backbone:
     return Backbone(filters=8, levels=3, blocks=1, hidden=8)
 
 
-def test_features_of_the_energy_by_hand():
+def test_features_of_voxels_by_hand():
     energy = torch.tensor([0.0, 1.0, math.e, 50.0, 1e9])
+    near_dead = torch.tensor([0.0, 0.5, 0.0, 1.0, 0.0])
     wanted = [
-        [math.log(1e-3), 1e-3],
-        [0.0, 1.0],
-        [1.0, math.e],
-        [math.log(50), 10.0],
-        [math.log(1e3), 10.0],
+        [math.log(1e-3), 1e-3, 0.0],
+        [0.0, 1.0, 0.5],
+        [1.0, math.e, 0.0],
+        [math.log(50), 10.0, 1.0],
+        [math.log(1e3), 10.0, 0.0],
     ]
-    torch.testing.assert_close(energy_features(energy), torch.tensor(wanted))
+    torch.testing.assert_close(voxel_features(energy, near_dead), torch.tensor(wanted))
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 200])

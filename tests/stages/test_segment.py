@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from reco.data.ragged import Ragged
-from reco.nn.backbone import BackboneOutput
+from reco.detector import Dead
+from reco.ops.symmetry import IDENTITY
 from reco.sparse.vector import HAS_BFLOAT16
 from reco.stages import weights
 from reco.stages.segment import Segment, decode
+from reco.stages.views import Opinion, look
 
 from .voxel_events import CONTEXT, voxels, walk
 
@@ -23,7 +25,8 @@ def stage(tmp_path_factory) -> Segment:
     fresh = Segment(Segment.Options(), CONTEXT)
     fresh.module = fresh.network(model)
     seen = voxels(walk(8, 500))
-    fresh.module.train()(fresh.prepare(seen.index[0], seen.energy[0]))
+    index, energy = seen.index[0], seen.energy[0]
+    look(fresh.module.train(), index, fresh.features(index, energy), IDENTITY)
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     weights.write(path, fresh.module, "segment", model.model_dump(), {})
     return Segment(Segment.Options(weights=str(path)), CONTEXT)
@@ -77,15 +80,15 @@ def test_energies_out_of_any_range_give_finite_answers(stage):
 
 
 def test_decoding_by_hand():
-    output = BackboneOutput(
-        semantic=torch.log(torch.tensor([[0.1, 0.2, 0.4, 0.2, 0.1]])),
+    seen = Opinion(
+        semantic=torch.tensor([[0.1, 0.2, 0.4, 0.2, 0.1]]),
         features=torch.tensor([[1.0, 2.0]]),
-        point_score=torch.tensor([0.0]),
+        point_score=torch.tensor([0.5]),
         point_offset=torch.tensor([[1.5, 0.0, -2.0]]),
-        point_type=torch.tensor([[0.0, 0.0, 0.0, 3.0, 0.0]]),
-        affinity=torch.full((1, 13), 100.0),
+        point_type=torch.tensor([[0.1, 0.1, 0.1, 0.6, 0.1]]),
+        affinity=torch.ones(1, 13),
     )
-    out = decode(output)
+    out = decode(seen)
     half = np.array([[0.1, 0.2, 0.4, 0.2, 0.1]], np.float16)
     np.testing.assert_array_equal(out.scores[0], half)
     assert out.semantic[0].tolist() == [2]
@@ -103,3 +106,30 @@ def test_lower_precision_moves_scores_a_little_and_only_where_it_is_asked_for(st
     np.testing.assert_allclose(low.scores.values, full.scores.values, rtol=0, atol=0.05)
     same = np.array_equal(low.scores.values, full.scores.values)
     assert same != HAS_BFLOAT16
+
+
+def test_it_is_told_where_the_readout_is_dead(stage):
+    event = voxels(walk(6, 200))
+    index, energy = event.index[0], event.energy[0]
+    assert not stage.features(index, energy)[:, 2].any()
+    detector = CONTEXT.detector
+    centre = event.position[0][100].astype(float)
+    dead = (Dead(tuple(centre - 0.45), tuple(centre + 0.45)),)
+    told = Segment(
+        stage.options,
+        dataclasses.replace(CONTEXT, detector=dataclasses.replace(detector, dead=dead)),
+    )
+    near = told.features(index, energy)[:, 2].numpy()
+    touching = np.abs(index - index[100]).max(axis=1) <= 1
+    assert (near[touching] == 1).all()
+    beyond = np.abs(index - index[100]).max(axis=1) > 2
+    assert (near[beyond] < 1).all()
+
+
+def test_more_views_are_another_opinion(stage):
+    event = voxels(walk(7, 300))
+    one, two = (
+        Segment(stage.options.model_copy(update={"views": n}), CONTEXT)(event) for n in (1, 2)
+    )
+    assert not np.array_equal(one.scores.values, two.scores.values)
+    np.testing.assert_allclose(two.scores.values.sum(axis=1), 1, atol=2e-3)

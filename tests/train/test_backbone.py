@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from reco.nn.backbone import Backbone, BackboneOutput
-from reco.train.augment import IDENTITY, random_symmetry
+from reco.ops.symmetry import IDENTITY, random_symmetry
 from reco.train.backbone import (
     CLASS_WEIGHTS,
     POINT_RADIUS,
@@ -32,6 +32,7 @@ def sample(seed: int, steps: int = 150, points: int = 3) -> Sample:
     return Sample(
         index=index.astype(np.int16),
         energy=rng.gamma(2, 0.4, n).astype(np.float32),
+        near_dead=np.zeros(n, np.float32),
         semantic=rng.integers(-1, 5, n).astype(np.int8),
         fragment=rng.integers(-1, 4, n).astype(np.int32),
         points=(index[rng.integers(0, n, points)] + rng.normal(0, 0.5, (points, 3))).astype("f4"),

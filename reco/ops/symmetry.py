@@ -23,11 +23,15 @@ class Symmetry:
 
     def index(self, index: Array) -> Array:
         """(N, 3) integers -> (N, 3) int32."""
-        return (index[:, self.axes] * self.sign + self.shift).astype(np.int32)
+        return (self.turn(index) + self.shift).astype(np.int32)
 
     def points(self, points: Array) -> Array:
         """(M, 3) positions in voxels, where the centre of voxel i is at i."""
-        return points[:, self.axes] * self.sign + self.shift
+        return np.asarray(self.turn(points) + self.shift)
+
+    def turn(self, way: Array) -> Array:
+        """(M, 3) steps from one place to another, which no shift changes."""
+        return np.asarray(way[:, self.axes] * self.sign)
 
 
 IDENTITY = Symmetry(np.arange(3), np.ones(3, np.int64), np.zeros(3, np.int64))

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from reco.train.augment import IDENTITY, SHIFT, Symmetry, random_symmetry
+from reco.ops.symmetry import IDENTITY, SHIFT, Symmetry, random_symmetry
 
 
 def squared_distances(points: np.ndarray) -> np.ndarray:

@@ -1,0 +1,112 @@
+"""One event, looked at from several sides: what the backbone says, averaged.
+
+The physics has no preferred side, but a network that has learnt from so many events has, and its
+coarse grids lie differently in each view. What changes with the view is noise, and averages out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from reco.data.ragged import Array
+from reco.nn.backbone import N_AFFINITIES, Backbone, BackboneInput
+from reco.ops.neighbours import OFFSETS
+from reco.ops.symmetry import IDENTITY, Symmetry
+from reco.sparse import build_pyramid
+from reco.sparse.tensor import lexicographic_order
+
+
+def _view(axes: tuple[int, int, int], sign: tuple[int, int, int], shift: int) -> Symmetry:
+    return Symmetry(np.array(axes), np.array(sign), np.array([shift, shift - 1, shift + 1]))
+
+
+VIEWS = (
+    IDENTITY,
+    _view((0, 1, 2), (-1, -1, -1), 16),
+    _view((1, 2, 0), (1, -1, -1), 5),
+    _view((2, 0, 1), (-1, 1, 1), 10),
+    _view((0, 2, 1), (1, -1, 1), 27),
+    _view((1, 0, 2), (-1, 1, -1), 21),
+    _view((2, 1, 0), (1, 1, -1), 14),
+    _view((1, 2, 0), (-1, 1, 1), 30),
+)
+"""Any first few of them differ in direction, and in where the coarse grids lie."""
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What a network says of the N voxels of one event, in probabilities.
+
+    semantic, point_type: (N, 5). features: (N, F). point_score: (N,). point_offset: (N, 3) voxels.
+    affinity: (N, 13). All float32.
+    """
+
+    semantic: torch.Tensor
+    features: torch.Tensor
+    point_score: torch.Tensor
+    point_offset: torch.Tensor
+    point_type: torch.Tensor
+    affinity: torch.Tensor
+
+
+def opinion(
+    net: Backbone, index: Array, features: torch.Tensor, views: Sequence[Symmetry]
+) -> Opinion:
+    """Mean over the views. index: (N, 3) sorted voxels. features: (N, C), on the network's device.
+
+    Offsets to a point count by the score that there is one.
+    """
+    mean = look(net, index, features, views[0])
+    for n, view in enumerate(views[1:], start=1):
+        mean = _joined(mean, n, look(net, index, features, view))
+    return mean
+
+
+def _joined(mean: Opinion, n: int, other: Opinion) -> Opinion:
+    """The mean of n views and one more."""
+    parts = {k: torch.lerp(a, getattr(other, k), 1 / (n + 1)) for k, a in vars(mean).items()}
+    share = other.point_score / ((n + 1) * parts["point_score"]).clamp_min(1e-6)
+    parts["point_offset"] = torch.lerp(mean.point_offset, other.point_offset, share[:, None])
+    return Opinion(**parts)
+
+
+def look(net: Backbone, index: Array, features: torch.Tensor, view: Symmetry) -> Opinion:
+    """One view, as `opinion`; rows and directions are those of the event."""
+    batch = np.zeros((len(index), 1), np.int32)
+    coordinates = np.concatenate([batch, view.index(index)], axis=1)
+    order = lexicographic_order(coordinates)
+    pyramid = build_pyramid(np.ascontiguousarray(coordinates[order]), net.levels)
+    there, back = (torch.from_numpy(o).to(features.device) for o in (order, np.argsort(order)))
+    out = net(BackboneInput(features[there], pyramid))
+    table = torch.from_numpy(pyramid.same[0].table).to(features.device)
+    seen = Opinion(
+        out.semantic.softmax(dim=1),
+        out.features,
+        out.point_score.sigmoid(),
+        _turned_back(out.point_offset, view),
+        out.point_type.softmax(dim=1),
+        _links(out.affinity.sigmoid(), table, view),
+    )
+    return Opinion(*(part[back] for part in vars(seen).values()))
+
+
+def _turned_back(offset: torch.Tensor, view: Symmetry) -> torch.Tensor:
+    """(N, 3) steps in the view -> in the event."""
+    back = np.argsort(view.axes)
+    sign = torch.from_numpy(view.sign).to(offset)
+    return (offset * sign)[:, torch.from_numpy(back).to(offset.device)]
+
+
+def _links(affinity: torch.Tensor, table: torch.Tensor, view: Symmetry) -> torch.Tensor:
+    """(N, 13) of the view's first 13 neighbours -> of those that are the event's first 13.
+
+    table: (27, N) rows of the neighbours. What is the other half in the view is known from the
+    neighbour's side. Entries of neighbours that do not exist mean nothing.
+    """
+    columns = []
+    for k in ((view.turn(OFFSETS[:N_AFFINITIES]) + 1) @ (9, 3, 1)).tolist():
+        known = k < N_AFFINITIES
+        columns.append(affinity[:, k] if known else affinity[table[k].long(), 26 - k])
+    return torch.stack(columns, dim=1)
