@@ -82,14 +82,19 @@ def look(net: Backbone, index: Array, features: torch.Tensor, view: Symmetry) ->
     out = net(BackboneInput(features[there], pyramid))
     table = torch.from_numpy(pyramid.same[0].table).to(features.device)
     seen = Opinion(
-        out.semantic.softmax(dim=1),
+        _shares(out.semantic),
         out.features,
         out.point_score.sigmoid(),
         _turned_back(out.point_offset, view),
-        out.point_type.softmax(dim=1),
+        _shares(out.point_type),
         _links(out.affinity.sigmoid(), table, view),
     )
     return Opinion(*(part[back] for part in vars(seen).values()))
+
+
+def _shares(logits: torch.Tensor) -> torch.Tensor:
+    """Softmax of (N, 5) over the columns; torch takes eight times as long row by row."""
+    return logits.T.contiguous().softmax(dim=0).T.contiguous()
 
 
 def _turned_back(offset: torch.Tensor, view: Symmetry) -> torch.Tensor:
