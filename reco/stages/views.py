@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from reco.data.ragged import Array
-from reco.nn.backbone import N_AFFINITIES, Backbone, BackboneInput
+from reco.nn.backbone import N_AFFINITIES, Backbone, BackboneInput, BackboneOutput
 from reco.ops.neighbours import OFFSETS
 from reco.ops.symmetry import IDENTITY, Symmetry
 from reco.sparse import build_pyramid
@@ -33,6 +33,9 @@ VIEWS = (
     _view((1, 2, 0), (-1, 1, 1), 30),
 )
 """Any first few of them differ in direction, and in where the coarse grids lie."""
+
+AT_ONCE = 100_000
+"""Voxels that go through the network together, unless one view has more."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,13 @@ def opinion(
 
     Offsets to a point count by the score that there is one.
     """
-    mean = look(net, index, features, views[0])
-    for n, view in enumerate(views[1:], start=1):
-        mean = _joined(mean, n, look(net, index, features, view))
+    at_once = max(1, AT_ONCE // max(len(index), 1))
+    seen: list[Opinion] = []
+    for first in range(0, len(views), at_once):
+        seen += look(net, index, features, views[first : first + at_once])
+    mean = seen[0]
+    for n, other in enumerate(seen[1:], start=1):
+        mean = _joined(mean, n, other)
     return mean
 
 
@@ -72,24 +79,36 @@ def _joined(mean: Opinion, n: int, other: Opinion) -> Opinion:
     return Opinion(**parts)
 
 
-def look(net: Backbone, index: Array, features: torch.Tensor, view: Symmetry) -> Opinion:
-    """One view, as `opinion`; rows and directions are those of the event."""
-    batch = np.zeros((len(index), 1), np.int32)
-    coordinates = np.concatenate([batch, view.index(index)], axis=1)
-    order = lexicographic_order(coordinates)
-    pyramid = build_pyramid(np.ascontiguousarray(coordinates[order]), net.levels)
-    there, back = (torch.from_numpy(o).to(features.device) for o in (order, np.argsort(order)))
-    out = net(BackboneInput(features[there], pyramid))
-    table = torch.from_numpy(pyramid.same[0].table).to(features.device)
-    seen = Opinion(
-        _shares(out.semantic),
-        out.features,
-        out.point_score.sigmoid(),
-        _turned_back(out.point_offset, view),
-        _shares(out.point_type),
-        _links(out.affinity.sigmoid(), table, view),
+def look(
+    net: Backbone, index: Array, features: torch.Tensor, views: Sequence[Symmetry]
+) -> list[Opinion]:
+    """As `opinion`, each view; rows and directions are those of the event. The network takes them
+    as the events of one batch."""
+    turned = [np.insert(view.index(index), 0, i, axis=1) for i, view in enumerate(views)]
+    orders = [lexicographic_order(coordinates) for coordinates in turned]
+    coordinates = np.concatenate([c[order] for c, order in zip(turned, orders, strict=True)])
+    pyramid = build_pyramid(coordinates, net.levels)
+    device = features.device
+    rows = torch.from_numpy(np.concatenate(orders)).to(device)
+    out = net(BackboneInput(features[rows], pyramid))
+    table = torch.from_numpy(pyramid.same[0].table).to(device)
+    seen = []
+    for i, (view, order) in enumerate(zip(views, orders, strict=True)):
+        place = torch.from_numpy(np.argsort(order) + i * len(index)).to(device)
+        seen.append(_seen(out, place, table[:, place], view))
+    return seen
+
+
+def _seen(out: BackboneOutput, place: torch.Tensor, table: torch.Tensor, view: Symmetry) -> Opinion:
+    """place: (N,) row in the network's output of each voxel. table: (27, N) of its neighbours."""
+    return Opinion(
+        _shares(out.semantic[place]),
+        out.features[place],
+        out.point_score[place].sigmoid(),
+        _turned_back(out.point_offset[place], view),
+        _shares(out.point_type[place]),
+        _links(out.affinity, place, table, view).sigmoid(),
     )
-    return Opinion(*(part[back] for part in vars(seen).values()))
 
 
 def _shares(logits: torch.Tensor) -> torch.Tensor:
@@ -104,14 +123,16 @@ def _turned_back(offset: torch.Tensor, view: Symmetry) -> torch.Tensor:
     return (offset * sign)[:, torch.from_numpy(back).to(offset.device)]
 
 
-def _links(affinity: torch.Tensor, table: torch.Tensor, view: Symmetry) -> torch.Tensor:
-    """(N, 13) of the view's first 13 neighbours -> of those that are the event's first 13.
+def _links(
+    affinity: torch.Tensor, place: torch.Tensor, table: torch.Tensor, view: Symmetry
+) -> torch.Tensor:
+    """(R, 13) of the view's first 13 neighbours -> (N, 13) of those that are the event's.
 
-    table: (27, N) rows of the neighbours. What is the other half in the view is known from the
-    neighbour's side. Entries of neighbours that do not exist mean nothing.
+    What is the other half in the view is known from the neighbour's side. Entries of neighbours
+    that do not exist mean nothing.
     """
     columns = []
     for k in ((view.turn(OFFSETS[:N_AFFINITIES]) + 1) @ (9, 3, 1)).tolist():
         known = k < N_AFFINITIES
-        columns.append(affinity[:, k] if known else affinity[table[k].long(), 26 - k])
+        columns.append(affinity[place, k] if known else affinity[table[k].long(), 26 - k])
     return torch.stack(columns, dim=1)

@@ -26,7 +26,7 @@ def stage(tmp_path_factory) -> Segment:
     fresh.module = fresh.network(model)
     seen = voxels(walk(8, 500))
     index, energy = seen.index[0], seen.energy[0]
-    look(fresh.module.train(), index, fresh.features(index, energy), IDENTITY)
+    look(fresh.module.train(), index, fresh.features(index, energy), [IDENTITY])
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     weights.write(path, fresh.module, "segment", model.model_dump(), {})
     return Segment(Segment.Options(weights=str(path)), CONTEXT)

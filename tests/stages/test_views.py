@@ -1,5 +1,6 @@
 """Views of an event against the plain network on the event turned by hand."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from reco.nn.backbone import Backbone, BackboneInput
 from reco.ops.neighbours import OFFSETS
 from reco.ops.symmetry import IDENTITY, Symmetry
-from reco.sparse import build_pyramid
+from reco.sparse import build_pyramid, submanifold_map
 from reco.stages.views import VIEWS, look, opinion
 
 
@@ -25,6 +26,12 @@ def event(n: int, seed: int = 0) -> tuple[np.ndarray, torch.Tensor]:
 def net() -> Backbone:
     torch.manual_seed(3)
     return Backbone(filters=4, levels=3, blocks=1, hidden=8).eval()
+
+
+def linked(index: np.ndarray, affinity: torch.Tensor) -> torch.Tensor:
+    """Of neighbours that exist; the others mean nothing."""
+    table = torch.from_numpy(submanifold_map(np.insert(index, 0, 0, axis=1)).table[:13])
+    return affinity[table.T >= 0]
 
 
 def by_hand(net: Backbone, index: np.ndarray, features: torch.Tensor, view: Symmetry):
@@ -49,7 +56,7 @@ def by_hand(net: Backbone, index: np.ndarray, features: torch.Tensor, view: Symm
 def test_a_view_is_the_network_on_the_turned_event(net, view, n):
     index, features = event(n)
     with torch.inference_mode():
-        seen = look(net, index, features, view)
+        (seen,) = look(net, index, features, [view])
     out, order, links = by_hand(net, index, features, view)
     torch.testing.assert_close(seen.semantic[order], out.semantic.softmax(dim=1))
     torch.testing.assert_close(seen.point_score[order], out.point_score.sigmoid())
@@ -70,8 +77,9 @@ def test_a_view_is_the_network_on_the_turned_event(net, view, n):
 def test_the_opinion_is_the_mean_of_the_views(net):
     index, features = event(120)
     with torch.inference_mode():
-        views = [look(net, index, features, view) for view in VIEWS[:4]]
+        views = [look(net, index, features, [view])[0] for view in VIEWS[:4]]
         mean = opinion(net, index, features, VIEWS[:4])
+    *views, mean = (replace(part, affinity=linked(index, part.affinity)) for part in (*views, mean))
     for name in ("semantic", "features", "point_score", "point_type", "affinity"):
         wanted = torch.stack([getattr(view, name) for view in views]).mean(dim=0)
         torch.testing.assert_close(getattr(mean, name), wanted)
@@ -79,6 +87,20 @@ def test_the_opinion_is_the_mean_of_the_views(net):
     offset = torch.stack([view.point_offset for view in views])
     wanted = (score * offset).sum(dim=0) / score.sum(dim=0)
     torch.testing.assert_close(mean.point_offset, wanted)
+
+
+def test_a_large_event_has_the_same_mean(net, monkeypatch):
+    """Its views go through the network one after the other."""
+    index, features = event(200)
+    with torch.inference_mode():
+        together = opinion(net, index, features, VIEWS[:3])
+        monkeypatch.setattr("reco.stages.views.AT_ONCE", 100)
+        apart = opinion(net, index, features, VIEWS[:3])
+    for name, value in vars(together).items():
+        parts = (getattr(apart, name), value)
+        if name == "affinity":
+            parts = tuple(linked(index, part) for part in parts)
+        torch.testing.assert_close(*parts)
 
 
 def test_views_differ_in_direction_and_in_the_coarse_grids():
