@@ -9,6 +9,7 @@ from pydantic import Field
 
 from reco.data.products import Fragments, Semantics, Voxels
 from reco.data.ragged import Array, Ragged
+from reco.ops.gaps import gap_pairs
 from reco.ops.neighbours import Grid, components, linked
 from reco.ops.partition import partition
 from reco.sparse.maps import submanifold_map
@@ -39,7 +40,7 @@ class FragmentsOptions(StageOptions):
 class FindFragments(Stage):
     """Pieces of linked neighbours, then a partition of those that touch. Near-linear in the
     voxels. A track that another crosses is cut by doubtful links alone, so the pieces on both
-    sides are asked whether they go straight on."""
+    sides are asked whether they go straight on. So are those on both sides of what is dead."""
 
     name = "fragments"
     Options = FragmentsOptions
@@ -59,6 +60,9 @@ class FindFragments(Stage):
             n = int(piece.max()) + 1
             vote = self._votes(index, piece, logit(point), touching)
             label = partition(n, touching.pairs, vote)[piece]
+        if self.context.detector.dead:
+            across = gap_pairs(index, label, semantic, *self.context.detector.dead_boxes)
+            label = components(across, int(label.max(initial=-1)) + 1)[label]
         n = int(label.max(initial=-1)) + 1
         kind = np.zeros(n, np.int8)
         kind[label] = semantic

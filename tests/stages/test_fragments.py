@@ -1,12 +1,14 @@
 """Fragments against dense labelling, against a union of every pair of linked neighbours, and on
 tracks that are cut, bent and crossed."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from reco.detector import Dead
 from reco.stages.fragments import (
     REACH,
     FindFragments,
@@ -114,6 +116,19 @@ def test_a_track_with_a_kink_and_a_point_of_interest_is_cut():
     index = track((20, 20, 20), (40, 20, 20), (40, 60, 20))
     label = fragments_of(index, lambda a, b: 0.3 if a[1] > 20 == b[1] else 0.99, score=0.99)
     assert label.tolist() == (index[:, 1] > 20).astype(int).tolist()
+
+
+def test_a_track_goes_on_behind_what_is_dead():
+    detector = CONTEXT.detector
+    corners = np.array([[[38, 0, 0], [52, 40, 40]]]) * detector.voxel_size + detector.lower
+    dead = tuple(Dead(tuple(low), tuple(high)) for low, high in corners.tolist())
+    index = track((20, 20, 20), (70, 30, 20))
+    event = voxels(index[(index[:, 0] < 38) | (index[:, 0] >= 52)], index[:0])
+    found = semantics(event, affinity=np.ones((len(event.energy.values), 13)))
+    for boxes, n_fragments in (((), 2), (dead, 1)):
+        context = replace(CONTEXT, detector=replace(detector, dead=boxes))
+        out = FindFragments(FindFragments.Options(), context)(event, found)
+        assert out.semantic.counts.tolist() == [n_fragments, 0]
 
 
 def test_tracks_that_cross_are_two():
