@@ -9,10 +9,12 @@ from functools import cache
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from reco.data.bundle import Bundle
+from reco.data.classes import Status
 from reco.data.product import Product
-from reco.data.products import TRUTH, Header, Hits, VoxelLabels
+from reco.data.products import TRUTH, Header, Hits, Outcome, VoxelLabels
 from reco.digest import sha256_of
 from reco.errors import ConfigError, FormatError, RecoError
 from reco.io.store import StoredProducts, Writer, is_product_file
@@ -43,11 +45,17 @@ class Cache:
         """
         with StoredProducts(self.make(path)) as products:
             whole = Bundle(tuple(products.read(0, len(products), self.needs)))
-        return (whole.at(event) for event in range(len(whole)))
+            good = _good(products)
+        labels = whole[VoxelLabels].particle
+        _check_use(path, len(good), sum(int((labels[i] >= 0).sum()) for i in good))
+        return (whole.at(event) for event in good)
 
     def make(self, path: Path) -> Path:
-        """The file of the products, made unless it is there; then those of the same events for
-        the same stage that something has changed since are removed. Raises as `events` does."""
+        """The file of the products: the output of an earlier run that has them all, or one that is
+        made unless it is there; then those of the same events for the same stage that something
+        has changed since are removed. Raises as `events` does."""
+        if self._has_all(path):
+            return path
         place = hashlib.sha256(f"{path.resolve()} {self.stage}".encode()).hexdigest()[:8]
         name = f"{path.stem}-{place}"
         stored = self.folder / f"{name}-{self._key(path)}.h5"
@@ -57,6 +65,12 @@ class Cache:
                 if old != stored:
                     old.unlink(missing_ok=True)
         return stored
+
+    def _has_all(self, path: Path) -> bool:
+        if not _is_output(path):
+            return False
+        with StoredProducts(path) as products:
+            return set(self.needs) <= set(products.products)
 
     def _write(self, path: Path, stored: Path) -> None:
         self._check_truth(path)
@@ -128,6 +142,15 @@ def _is_output(path: Path) -> bool:
         return False
     with h5py.File(path, "r") as file:
         return is_product_file(file) and "hits" not in file
+
+
+def _good(products: StoredProducts) -> list[int]:
+    """Events of a file that are neither empty nor failed; its own files hold no others."""
+    if Outcome not in products.products:
+        return list(range(len(products)))
+    (outcome,) = products.read(0, len(products), [Outcome])
+    assert isinstance(outcome, Outcome)
+    return [int(i) for i in np.flatnonzero(outcome.status == Status.OK)]
 
 
 def _check_use(path: Path, events: int, labelled: int) -> None:

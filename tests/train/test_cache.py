@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 import yaml
 
+from reco.data.products import Hits
+from reco.data.ragged import Ragged
 from reco.detector import SHARED
 from reco.errors import ConfigError
+from reco.io.store import Writer
 from reco.train import cache
 from reco.train.backbone import NEEDS
 from reco.train.cache import ABOVE, Cache, code_hash
 
 from ..stages.grid_maps import write_map
 from ..test_layers import MAY_IMPORT
-from .test_run import pipeline, write
+from .test_run import pipeline, products, write
 
 
 @pytest.fixture
@@ -79,3 +82,28 @@ def test_products_with_another_map_are_made_again(tmp_path):
         write_map(tmp_path / "map.h5", grid, shift=np.full((2, 2, 2, 3), shift))
         files.append(made.make(file))
     assert files[0] != files[1]
+
+
+def test_products_that_a_run_has_stored_are_used_where_they_are(tmp_path):
+    write(tmp_path / "a.h5", range(3))
+    empty = products(7)
+    nothing = (Ragged.one(np.zeros(shape)) for shape in ((0, 3), 0, 0))
+    empty[1] = Hits(*nothing, np.zeros(1))
+    with Writer(tmp_path / "b.h5", {}) as out:
+        for event in (products(0), empty, products(2)):
+            out.write(event)
+    made = Cache(pipeline(), "segment", NEEDS, tmp_path / "cache")
+    for name, good in (("a", 3), ("b", 2)):
+        stored = tmp_path / f"up_{name}.h5"
+        pipeline().process(tmp_path / f"{name}.h5", stored, until="labels")
+        assert made.make(stored) == stored
+        events, wanted = list(made.events(stored)), list(made.events(tmp_path / f"{name}.h5"))
+        assert len(events) == len(wanted) == good
+        for one, other in zip(events, wanted, strict=True):
+            for kind in NEEDS:
+                for field, value in vars(one[kind]).items():
+                    same = getattr(other[kind], field)
+                    np.testing.assert_array_equal(
+                        getattr(value, "values", value), getattr(same, "values", same)
+                    )
+    assert len(list((tmp_path / "cache").iterdir())) == 2
