@@ -1,5 +1,5 @@
 # A name for each chore. All of them run in the active virtual environment.
-.PHONY: faults neutrinos robustness install test slow lint format types ci docs pictures bench results sample
+.PHONY: faults crowded neutrinos robustness install test slow lint format types ci docs pictures bench results sample
 
 # A plain install before leaves compiled kernels behind: in the mode of setuptools they would hide the
 # checkout, so it goes on the path as it is.
@@ -35,6 +35,10 @@ neutrinos:          ## the same on neutrino-like events
 	reco simulate neutrino -n $(or $(N),1000) --first 100000 --seed 3 --spread 0.05 -j 2 -o work/nu.h5 --overwrite
 	reco run pipelines/lartpc.yaml work/nu.h5 -o work/nu_results.h5 --overwrite
 	reco evaluate work/nu_results.h5 --all
+crowded:            ## the same on images of 11 to 21 interactions
+	reco simulate crowded -n $(or $(N),300) --seed 3 --spread 0.05 -j 2 -o work/crowded.h5 --overwrite
+	reco run pipelines/lartpc.yaml work/crowded.h5 -o work/crowded_results.h5 --overwrite
+	reco evaluate work/crowded_results.h5 --all
 robustness:         ## how the figures change when the simulation does; N events each
 	python benchmarks/robustness.py --events $(or $(N),200)
 faults:             ## the long campaigns of tests/faults, see docs/reliability.md; hours on two cores

@@ -260,7 +260,7 @@ def simulate(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="mixed, neutrino, vertex, rain, single, stopping_muon, cosmic, kaon, pi0, "
+            help="mixed, crowded, neutrino, vertex, rain, single, stopping_muon, cosmic, kaon, pi0, "
             "or the path of a HepMC3 file.",
         ),
     ] = "mixed",

@@ -8,6 +8,7 @@ All lengths are cm, all energies kinetic and MeV; the cube is centred on the ori
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -285,6 +286,7 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     "pi0": NeutralPion,
     "neutrino": Neutrino,
     "mixed": Mixed,
+    "crowded": partial(Mixed, vertices=(0, 0, 0, 1, 1, 1), rain=(0,) * 8 + (1,) * 5),
 }
 """Name -> recipe; all take `side`, and have a default for everything."""
 

@@ -53,6 +53,12 @@ def test_a_recipe_is_a_function_of_its_generator(name):
     assert recipe(np.random.default_rng(3)) != recipe(np.random.default_rng(4))
 
 
+def test_a_crowded_image_has_more_than_ten_interactions():
+    counts = [1 + primaries[-1].interaction for primaries in draws(RECIPES["crowded"]())]
+    assert min(counts) >= 11
+    assert 13 < np.mean(counts) < 18
+
+
 def test_a_vertex_has_one_lepton_and_two_to_six_particles():
     for primaries in draws(Vertex()):
         kinds = Counter(abs(p.pdg) for p in primaries)
