@@ -260,8 +260,8 @@ def simulate(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="mixed, crowded, neutrino, vertex, rain, single, stopping_muon, cosmic, kaon, pi0, "
-            "or the path of a HepMC3 file.",
+            help="mixed, crowded, neutrino, vertex, rain, single, stopping_muon, cosmic, kaon, "
+            "pi0, or the path of a HepMC3 file.",
         ),
     ] = "mixed",
     output: Annotated[
