@@ -29,12 +29,12 @@ class FragmentsOptions(StageOptions):
     mean log odds of their links; point, of those of a point of interest between them; kink, per
     radian that two long pieces do not go straight on; straight, where they do; bias."""
 
-    min_affinity: float = Field(default=0.93, ge=0, le=1)
-    link: float = 0.9
-    point: float = -0.15
+    min_affinity: float = Field(default=0.95, ge=0, le=1)
+    link: float = 1.0
+    point: float = -0.3
     straight: float = 1.0
     kink: float = -5.5
-    bias: float = 1.2
+    bias: float = 1.5
 
 
 class FindFragments(Stage):
