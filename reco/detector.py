@@ -396,6 +396,16 @@ class DetectorSchema(_Schema):
                 raise ValueError(f"volumes {a.name!r} and {b.name!r} overlap")
         return volumes
 
+    @model_validator(mode="after")
+    def _dead_somewhere(self) -> Self:
+        for number, box in enumerate(self.dead):
+            if not any(_overlap(box, volume) for volume in self.volumes):
+                raise ValueError(
+                    f"dead: box {number}, {box.lower} to {box.upper}, is in no volume; lengths "
+                    "are in cm, 10 mm are 1.0"
+                )
+        return self
+
 
 def _check_corners(lower: Corner, upper: Corner) -> None:
     for axis, low, high in zip(AXES, lower, upper, strict=True):
@@ -403,7 +413,7 @@ def _check_corners(lower: Corner, upper: Corner) -> None:
             raise ValueError(f"lower must be below upper along {axis}, not {low} and {high}")
 
 
-def _overlap(a: VolumeSchema, b: VolumeSchema) -> bool:
+def _overlap(a: VolumeSchema | DeadSchema, b: VolumeSchema) -> bool:
     lower, upper = np.maximum(a.lower, b.lower), np.minimum(a.upper, b.upper)
     return bool((upper - lower > 1e-6).all())
 

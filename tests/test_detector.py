@@ -94,6 +94,7 @@ def test_a_detector_cannot_be_changed():
         (["dead"], [{"lower": [0, 0, 0], "upper": [1, 0, 1]}], "dead.0: lower .* along y"),
         (["dead"], [{"lower": [0, 0, 0], "upper": [1, 1, math.inf]}], "dead.0: lower .* along z"),
         (["dead"], [{"lower": [0, 0, 0], "uper": [1, 1, 1]}], "dead.0.uper: .*'upper'"),
+        (["dead"], [{"lower": [0, 0, 9e3], "upper": [1, 1, 9.1e3]}], "dead: box 0, .*10 mm"),
     ],
 )
 def test_wrong_descriptions_are_refused_by_file_and_key(tmp_path, path, value, message):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import reco
 from reco import config
@@ -27,7 +28,7 @@ from reco.data.products import (
     Voxels,
 )
 from reco.data.ragged import Ragged, offsets_of
-from reco.detector import Detector
+from reco.detector import SHARED, Detector
 from reco.errors import ConfigError, InputError, RecoError
 from reco.io.store import StoredProducts, Writer
 from reco.pipeline import Pipeline
@@ -257,6 +258,19 @@ def test_stored_products_that_do_not_suffice(hits_file, tmp_path):
     pipeline().process(hits_file, tmp_path / "a.h5")
     with pytest.raises(ConfigError, match=r"output\.internal=true"):
         pipeline().process(tmp_path / "a.h5", tmp_path / "b.h5", stored=True)
+
+
+def test_stored_products_on_another_grid_are_refused(hits_file, tmp_path):
+    pipeline().process(hits_file, tmp_path / "a.h5", until="classify")
+    content = yaml.safe_load((SHARED / "generic.yaml").read_text())
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(yaml.safe_dump(content | {"voxel_size": 0.4}))
+    other = pipeline(detector=str(mine))
+    with pytest.raises(ConfigError, match=r"a\.h5: its products lie on the grid of the detector"):
+        other.process(tmp_path / "a.h5", tmp_path / "b.h5", stored=True)
+    dead = {"lower": [0, 0, 0], "upper": [9, 9, 9]}
+    mine.write_text(yaml.safe_dump(content | {"dead": [dead], "lifetime": 3000}))
+    pipeline(detector=str(mine)).process(tmp_path / "a.h5", tmp_path / "b.h5", stored=True)
 
 
 def test_provenance_tells_how_it_was_made(hits_file, tmp_path):

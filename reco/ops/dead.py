@@ -18,8 +18,11 @@ def nearness(index: Array, lower: Array, upper: Array) -> Array:
     the boxes, in voxels.
     """
     near = np.zeros(len(index), np.float32)
-    if len(lower):
-        _nearness(index, np.asarray(lower, np.float64), np.asarray(upper, np.float64), near)
+    if len(lower) and len(index):
+        reach = np.ceil(REACH) + 1
+        within = (upper >= index.min(axis=0) - reach) & (lower <= index.max(axis=0) + reach)
+        lower, upper = (np.asarray(corner, float)[within.all(axis=1)] for corner in (lower, upper))
+        _nearness(index, lower, upper, near)
     return near
 
 

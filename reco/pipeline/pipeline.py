@@ -28,7 +28,7 @@ from reco.pipeline.executor import Clock, Executor
 from reco.pipeline.join import join
 from reco.pipeline.lock import locked
 from reco.pipeline.planner import Plan, only_for, plan
-from reco.pipeline.provenance import provenance
+from reco.pipeline.provenance import check_grid, provenance
 from reco.pipeline.source import Source, open_source
 from reco.schema import validate
 from reco.stages import find
@@ -135,6 +135,8 @@ class Pipeline:
         """
         kinds = tuple(kinds)
         with open_source(path, self.config.input, stored=stored) as source:
+            if stored:
+                check_grid(path, source.provenance, self.detector)
             steps = only_for(self.plan(source.kinds), kinds, source.kinds)
             for bundle in self._build(steps).run(source, 0, len(source)):
                 good = np.flatnonzero(bundle[Outcome].status == Status.OK)
@@ -195,6 +197,8 @@ class Pipeline:
         output = Path(output)
         _check_output(Path(path), output, overwrite)
         with open_source(path, self.config.input, stored=stored) as source, locked(output):
+            if stored:
+                check_grid(path, source.provenance, self.detector)
             chosen = _range(source, start, stop)
             executor = self._executor(source, until)
             facts = provenance(self.config, self.detector, executor.stages, source, chosen)

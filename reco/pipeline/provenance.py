@@ -1,6 +1,7 @@
 """What an output tells of how it was made."""
 
 import hashlib
+import json
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from typing import Any
 import reco
 from reco.config import PipelineConfig
 from reco.detector import Detector
+from reco.errors import ConfigError
 from reco.io.remote import is_url
 from reco.pipeline.source import Source
 from reco.stages.base import Stage
@@ -52,6 +54,22 @@ def provenance(
         "events": [events.start, events.stop],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def check_grid(path: str | Path, facts: Mapping[str, Any], detector: Detector) -> None:
+    """Raises ConfigError where stored products, by their provenance, lie on another grid."""
+    made, wanted = facts.get("detector"), json.loads(json.dumps(asdict(detector)))
+    if made and _grid(made) != _grid(wanted):
+        raise ConfigError(
+            f"{path}: its products lie on the grid of the detector {made['name']!r}, which is not "
+            f"that of {detector.name!r}; set the one they were made with (--set detector=...), or "
+            "start from the hits"
+        )
+
+
+def _grid(detector: Mapping[str, Any]) -> list[Any]:
+    corners = [(volume["lower"], volume["upper"]) for volume in detector["volumes"]]
+    return [detector["voxel_size"], corners]
 
 
 def _weights(stages: Mapping[str, Stage]) -> dict[str, str]:

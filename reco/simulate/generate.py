@@ -64,7 +64,7 @@ def generate(
     progress: called with the number of events that have just been written.
     Raises ConfigError for an unknown recipe, RecoError where Geant4 or the disk is missing.
     """
-    provenance = {"simulated": asdict(plan)}
+    provenance = {"simulated": asdict(plan), "detector": asdict(Detector.load(plan.detector))}
     with _writer(Path(path), provenance) as out:
         for bundle in _bundles(plan, jobs):
             out.write(bundle)

@@ -206,8 +206,8 @@ def respond(
     time = arrival / np.maximum(collected, 1e-30)
     charge = collected + rng.normal(0.0, response.noise, len(cell))
     dead = _dead(cell, readout.axis[volume], response.dead, rng)
-    dead |= blind(cell + 0.5, *readout.dead)
     kept = np.flatnonzero((charge >= response.threshold) & (charge > 0) & ~dead)
+    kept = kept[~blind(cell[kept] + 0.5, *readout.dead)]
     by = _dominating(truth.semantic, clouds.step[cloud], row, share, len(cell))[kept]
     # A cell that sticks out of its volume is put on the volume's face, to be found in it again.
     centre = readout.origin + (cell + 0.5) * readout.pitch

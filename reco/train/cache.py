@@ -20,6 +20,7 @@ from reco.errors import ConfigError, FormatError, RecoError
 from reco.io.store import StoredProducts, Writer, is_product_file
 from reco.pipeline import Pipeline
 from reco.pipeline.planner import only_for
+from reco.pipeline.provenance import check_grid
 from reco.pipeline.source import open_source
 from reco.stages import find, weights
 
@@ -70,6 +71,7 @@ class Cache:
         if not _is_output(path):
             return False
         with StoredProducts(path) as products:
+            check_grid(path, products.provenance, self.pipeline.detector)
             return set(self.needs) <= set(products.products)
 
     def _write(self, path: Path, stored: Path) -> None:

@@ -11,7 +11,7 @@ from reco.nn.backbone import Backbone, BackboneInput
 from reco.ops.neighbours import OFFSETS
 from reco.ops.symmetry import IDENTITY, Symmetry
 from reco.sparse import build_pyramid, submanifold_map
-from reco.stages.views import VIEWS, look, opinion
+from reco.stages.views import VIEWS, _shares, look, opinion
 
 
 def event(n: int, seed: int = 0) -> tuple[np.ndarray, torch.Tensor]:
@@ -101,6 +101,20 @@ def test_a_large_event_has_the_same_mean(net, monkeypatch):
         if name == "affinity":
             parts = tuple(linked(index, part) for part in parts)
         torch.testing.assert_close(*parts)
+
+
+def test_shares_are_the_same_bits_with_any_number_of_threads():
+    logits = torch.randn(40_003, 5, generator=torch.Generator().manual_seed(1)) * 4
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for n in (1, 2, 3):
+            torch.set_num_threads(n)
+            found.append(_shares(logits))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(found[0], other) for other in found)
+    torch.testing.assert_close(found[0], logits.double().softmax(dim=1).float())
 
 
 def test_views_differ_in_direction_and_in_the_coarse_grids():
