@@ -16,6 +16,9 @@ FEWEST = 20
 KINDS = ("muon", "proton", "electron")
 """Particles whose resolution is reported: those that stop, and electrons of 300 to 700 MeV."""
 
+WITHIN = 0.6827
+"""Part of a normal distribution within one standard deviation."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -62,10 +65,13 @@ def figures(found: Found) -> dict[str, float]:
 
 
 def factor(residual: Array, sigma: Array) -> float:
-    """What sigma must be multiplied by for pulls of width 1; 1 where there are too few."""
+    """What sigma must be multiplied by so that pulls have width 1 and 68 % of them are within 1:
+    of errors with a tail to one side both are not to be had, and this is the mean of what either
+    wants; 1 where there are too few."""
     if residual.size < FEWEST:
         return 1.0
-    return max(float(half_width((residual / sigma).ravel())), 0.05)
+    pull = (residual / sigma).ravel()
+    return max(float(np.sqrt(half_width(pull) * quantile(np.abs(pull), WITHIN))), 0.05)
 
 
 def tails(pull: Array, width: Array) -> torch.Tensor:

@@ -346,8 +346,10 @@ class EstimatesTask(SampleTask[Sample]):
         with torch.inference_mode():
             found = self._found()
         self.module.vertex_scale.mul_(factor(found.miss, found.vertex_sigma))
+        # Of what truly leaves, as in `reco evaluate`; its sigma is that of what seems to.
+        kind = found.group // 2 * 2 + found.contained
         for scale, of, group in (
-            (self.module.energy_scale, found.energy, found.group),
+            (self.module.energy_scale, found.energy, kind),
             (self.module.total_scale, found.total, found.total_contained),
         ):
             for row in range(len(scale)):
