@@ -50,7 +50,9 @@ def _kept(folder: Path, stage: str) -> str:
     checkpoint = folder / stage / "last.ckpt"
     if checkpoint.exists():
         return f"{checkpoint} is the last checkpoint; the same command goes on from it"
-    return f"there is no checkpoint yet; events that were prepared are kept in {folder / 'cache'}"
+    cache = folder / "cache"
+    kept = f"; events that were prepared are kept in {cache}" if cache.exists() else ""
+    return f"there is no checkpoint yet (`--schedule save_every=20` makes them more often){kept}"
 
 
 def _in_processes(n: int) -> None:
