@@ -248,6 +248,14 @@ def test_run_tells_what_to_know_of_the_input(reco_command):
     assert (code, "note: hits have 'charge' and 'energy': 'charge' is taken" in err) == (0, True)
 
 
+def test_run_tells_of_dead_boxes_that_it_does_not_know(reco_command):
+    hits_file(Path("a.h5"), [1.0])
+    with h5py.File("a.h5", "r+") as file:
+        file.attrs["provenance"] = json.dumps({"detector": {"name": "mine", "dead": [{}, {}]}})
+    code, _, err = reco_command("run", "chain.yaml", "a.h5")
+    assert (code, "'mine', of which 2 boxes are dead; 'generic' has none" in err) == (0, True)
+
+
 def test_an_output_is_kept_unless_told(reco_command):
     hits_file(Path("a.h5"), [1.0])
     words = ("run", "chain.yaml", "a.h5")

@@ -1,11 +1,11 @@
 """`reco run`."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,8 +14,10 @@ from reco import config as configuration
 from reco.cli import scale
 from reco.cli.console import fail, progress, tell_first_run
 from reco.cli.files import check_free, expand, inputs
+from reco.detector import Detector
 from reco.errors import FormatError, RecoError
 from reco.io.recognise import open_input
+from reco.io.store import StoredProducts
 
 if TYPE_CHECKING:
     from reco.config import PipelineConfig
@@ -157,9 +159,9 @@ def _run_one(pipe: "Pipeline", path: str | Path, output: Path, request: Request)
             progress=report,
         )
     show(summary)
-    if request.stored is None:
-        for odd in _odd(pipe, path, request.start):
-            print(f"note: {odd}", file=sys.stderr)
+    notes = _odd(pipe, path, request.start) if request.stored is None else []
+    for odd in [*notes, *_forgotten(path, pipe.detector)]:
+        print(f"note: {odd}", file=sys.stderr)
     return SOME_FAILED if summary.failed else 0
 
 
@@ -170,6 +172,19 @@ def _odd(pipe: "Pipeline", path: str | Path, first: int) -> list[str]:
         notes += reader.describe().notes
         notes += scale.of_input(reader, pipe.detector, first)  # bad events have been told
     return notes
+
+
+def _forgotten(path: str | Path, detector: Detector) -> list[str]:
+    """That the input was made with dead boxes of which this run is not told."""
+    made: Mapping[str, Any] = {}
+    with suppress(FormatError, OSError), StoredProducts(path) as stored:
+        made = stored.provenance.get("detector") or {}
+    if not made.get("dead") or detector.dead:
+        return []
+    return [
+        f"made with the detector {made['name']!r}, of which {len(made['dead'])} boxes are dead; "
+        f"{detector.name!r} has none: --set detector=... takes the other"
+    ]
 
 
 @contextmanager
