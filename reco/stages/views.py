@@ -39,19 +39,9 @@ AT_ONCE = 100_000
 
 
 @dataclass(frozen=True)
-class Opinion:
-    """What a network says of the N voxels of one event, in probabilities.
-
-    semantic, point_type: (N, 5). features: (N, F). point_score: (N,). point_offset: (N, 3) voxels.
-    affinity: (N, 13). All float32.
-    """
-
-    semantic: torch.Tensor
-    features: torch.Tensor
-    point_score: torch.Tensor
-    point_offset: torch.Tensor
-    point_type: torch.Tensor
-    affinity: torch.Tensor
+class Opinion(BackboneOutput):
+    """What a network says of the N voxels of one event: probabilities where its output has
+    logits."""
 
 
 def opinion(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import optimize, stats
 
 from reco.data.bundle import Bundle
 from reco.data.classes import PID, Semantic
@@ -15,7 +15,7 @@ from reco.stages.base import Context
 from reco.stages.estimates import Estimate
 from reco.stages.interaction_input import event_input
 from reco.stages.learned import LearnedOptions
-from reco.train.estimate_figures import tails
+from reco.train.estimate_figures import factor, tails
 from reco.train.estimates import (
     BLIP,
     FREEDOM,
@@ -233,7 +233,20 @@ def test_learns_the_vertex_and_then_calibrates():
         assert width == pytest.approx(after[f"{name}_pull"], rel=0.01)
         assert width * np.quantile(np.abs(pull), 0.6827) == pytest.approx(1, rel=0.02)
     assert after["vertex_r68_cm"] == before["vertex_r68_cm"]
-    assert factors["vertex_scale"] == pytest.approx(float(made.module.vertex_scale))
+    assert factors["vertex_scale"] != pytest.approx(1, abs=0.01)
+
+
+def test_the_factor_is_halfway_between_what_widths_and_coverage_want():
+    rng = np.random.default_rng(7)
+    sigma = np.full(200_000, 2.0)
+    assert factor(rng.normal(0, 3, len(sigma)), sigma) == pytest.approx(1.5, rel=0.01)
+    skew = stats.expon(loc=-np.log(2))  # its median is 0
+    width = (skew.ppf(0.8413) - skew.ppf(0.1587)) / 2
+    within = optimize.brentq(lambda x: skew.cdf(x) - skew.cdf(-x) - 0.6827, 0.1, 5)
+    assert within != pytest.approx(width, rel=0.05)
+    found = factor(skew.rvs(len(sigma), random_state=8), np.ones(len(sigma)))
+    assert found == pytest.approx(np.sqrt(width * within), rel=0.01)
+    assert factor(np.zeros(3), np.ones(3)) == 1  # too few
 
 
 def test_tails_hold_95_percent_in_every_bin():
